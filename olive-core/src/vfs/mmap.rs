@@ -1,0 +1,267 @@
+//! Mappings: a room of unsafe code.
+//!
+//! ```text
+//! Mapping        bytes, len ──► pages of a file │ a Vec │ a shared Vec
+//!                └ read by every deref: no branch on what stands behind
+//! MappedStores   stores ──► pages of a file, shared with the page cache
+//! ```
+//!
+//! A disk error under a mapping is a SIGBUS, as is a file that another process
+//! cuts short: the folder's lock and its files' mode keep others out.
+#![expect(unsafe_code, reason = "mapped files, and a prefetch instruction")]
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+
+use memmap2::{Mmap, MmapOptions, MmapRaw};
+
+use super::SharedMap;
+#[cfg(any(test, feature = "internals"))]
+use crate::sync::Arc;
+
+/// Bytes of a file that never change: mapped, or read.
+pub struct Mapping {
+    /// Where the bytes of `backing` begin. Kept beside it so that a deref has
+    /// no branch.
+    bytes: *const u8,
+    len: usize,
+    backing: Backing,
+}
+
+/// What keeps the bytes of a [`Mapping`] alive. Never read through but for
+/// advice, and never changed.
+#[derive(Debug)]
+enum Backing {
+    File(Mmap),
+    Owned {
+        _bytes: Vec<u8>,
+    },
+    #[cfg(any(test, feature = "internals"))]
+    Shared {
+        _bytes: Arc<Vec<u8>>,
+    },
+}
+
+// SAFETY: `bytes` points into `backing`, which Mapping owns, which is Send
+// itself, and whose bytes nobody changes.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; through `&Mapping` the bytes can only be read.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Bytes that were read rather than mapped.
+    #[must_use]
+    pub fn owned(bytes: Vec<u8>) -> Mapping {
+        Mapping {
+            bytes: bytes.as_ptr(),
+            len: bytes.len(),
+            backing: Backing::Owned { _bytes: bytes },
+        }
+    }
+
+    /// The first `len` bytes of what others hold too.
+    ///
+    /// # Panics
+    ///
+    /// Where there are fewer.
+    #[cfg(any(test, feature = "internals"))]
+    #[must_use]
+    pub fn shared(bytes: Arc<Vec<u8>>, len: usize) -> Mapping {
+        assert!(len <= bytes.len(), "{len} of {} bytes", bytes.len());
+        Mapping { bytes: bytes.as_ptr(), len, backing: Backing::Shared { _bytes: bytes } }
+    }
+
+    /// Maps the first `len` bytes of `file`, which has that many and must not
+    /// change from now on.
+    pub(super) fn of_file(file: &File, len: usize) -> io::Result<Mapping> {
+        // SAFETY: the engine never writes into, cuts or overwrites a file that
+        // it has mapped for reading (only unlinks it), and keeps other
+        // processes out by the folder's lock and mode 0600.
+        let map = unsafe { MmapOptions::new().len(len).map(file)? };
+        Ok(Mapping { bytes: map.as_ptr(), len: map.len(), backing: Backing::File(map) })
+    }
+
+    /// Tells the system that it will be read here and there: a fault should read one
+    /// page. The system may not listen.
+    pub fn advise_random(&self) {
+        #[cfg(unix)]
+        if let Backing::File(map) = &self.backing {
+            // Advice that is not taken costs time, nothing else.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+    }
+
+    /// Asks for `offset..offset + len` to be read ahead; what lies past the end
+    /// is not asked for.
+    pub fn will_need(&self, offset: usize, len: usize) {
+        let len = len.min(self.len.saturating_sub(offset));
+        if len == 0 {
+            return;
+        }
+        #[cfg(unix)]
+        if let Backing::File(map) = &self.backing {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, offset, len);
+        }
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `bytes` and `len` were taken from `backing`, whose bytes lie
+        // on the heap or in a mapping, so do not move with Mapping; it is
+        // dropped with Mapping, and never changed (see the constructors).
+        unsafe { std::slice::from_raw_parts(self.bytes, self.len) }
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = match &self.backing {
+            Backing::File(_) => "file",
+            Backing::Owned { .. } => "owned",
+            #[cfg(any(test, feature = "internals"))]
+            Backing::Shared { .. } => "shared",
+        };
+        f.debug_struct("Mapping").field("of", &of).field("len", &self.len).finish()
+    }
+}
+
+/// A range of a file that is written by stores into the page cache.
+pub(super) struct MappedStores {
+    map: MmapRaw,
+}
+
+impl MappedStores {
+    /// Maps the first `len` bytes of `file`, which has that many.
+    pub(super) fn of_file(file: &File, len: usize) -> io::Result<MappedStores> {
+        Ok(MappedStores { map: MmapOptions::new().len(len).map_raw(file)? })
+    }
+}
+
+impl SharedMap for MappedStores {
+    fn len(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    #[inline]
+    fn store(&mut self, offset: u64, bytes: &[u8]) {
+        let map_len = self.map.len();
+        let start = usize::try_from(offset)
+            .ok()
+            .filter(|start| bytes.len() <= map_len && *start <= map_len - bytes.len());
+        let Some(start) = start else { store_out_of_range(offset, bytes.len(), map_len) };
+        // SAFETY: `start + bytes.len() <= map_len` was checked above, and the
+        // mapping lives as long as self. No reference into it ever exists, so
+        // `bytes` cannot overlap it; `&mut self` keeps other stores through this
+        // mapping out.
+        unsafe {
+            let target = self.map.as_mut_ptr().add(start);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+        }
+    }
+
+    fn populate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let map_len = self.len();
+        let end = offset.saturating_add(len).min(map_len);
+        if offset >= end {
+            return Ok(());
+        }
+        #[cfg(target_os = "linux")]
+        match self.map.advise_range(
+            memmap2::Advice::PopulateWrite,
+            offset as usize,
+            (end - offset) as usize,
+        ) {
+            // Kernels before 5.14 do not know it: the first store to each page
+            // pays for its fault.
+            Err(e) if e.raw_os_error() == Some(EINVAL) => {}
+            answer => return answer,
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MappedStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MappedStores").field("len", &self.map.len()).finish()
+    }
+}
+
+#[cfg(target_os = "linux")]
+const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
+
+#[cold]
+fn store_out_of_range(offset: u64, len: usize, map_len: usize) -> ! {
+    panic!("a store of {len} bytes at {offset} into a mapping of {map_len}")
+}
+
+/// Asks the processor for the cache lines of `bytes` (the first four at most).
+///
+/// Does nothing where the instruction is not known.
+#[inline]
+pub fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+        let into_line = bytes.as_ptr().addr() % LINE_BYTES;
+        let lines = (into_line + bytes.len()).div_ceil(LINE_BYTES).min(LINES_MAX);
+        let first = bytes.as_ptr().wrapping_sub(into_line);
+        for line in 0..lines {
+            // SAFETY: SSE is part of every x86_64 target, and a prefetch reads
+            // nothing that the program can see, whatever its address.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE_BYTES).cast());
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
+#[cfg(target_arch = "x86_64")]
+const LINE_BYTES: usize = 64;
+#[cfg(target_arch = "x86_64")]
+const LINES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owned_and_shared_bytes_are_read_where_they_lie() {
+        let bytes = vec![1, 2, 3];
+        let place = bytes.as_ptr();
+        let owned = Box::new(Mapping::owned(bytes));
+        assert_eq!((owned.as_ptr(), &owned[..]), (place, &[1, 2, 3][..]));
+
+        let shared = Arc::new(vec![4, 5, 6]);
+        let mapping = Mapping::shared(Arc::clone(&shared), 2);
+        drop(shared);
+        assert_eq!(&mapping[..], [4, 5]);
+        assert!(Mapping::owned(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn advice_and_prefetch_take_any_range() {
+        let mapping = Mapping::owned(vec![0; 5000]);
+        mapping.advise_random();
+        mapping.will_need(4000, usize::MAX);
+        mapping.will_need(usize::MAX, 1);
+        for len in [0, 1, 63, 64, 65, 5000] {
+            prefetch(&mapping[..len]);
+            prefetch(&mapping[5000 - len..]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "of 9 bytes")]
+    fn shared_bytes_cannot_be_longer_than_they_are() {
+        let _ = Mapping::shared(Arc::new(vec![0; 9]), 10);
+    }
+}
