@@ -1,0 +1,188 @@
+//! One contiguous piece of memory that is handed out front to back and given
+//! back as a whole.
+//!
+//! ```text
+//! offset 0        root_bytes                  root_bytes + used        root_bytes + capacity
+//! | root (tower)  | node | node | node | ...  | free, not touched yet  |
+//! ```
+//!
+//! Places are 32-bit offsets in units of 8 bytes, so an arena ends at 32 GiB.
+//! Every pointer is made from the one base pointer, and memory is never moved or
+//! given out twice, so what was written once stays readable for as long as the
+//! arena lives. Large arenas are anonymous mappings, which take memory only where
+//! they are touched, by huge pages where the system gives them: the bump pointer
+//! touches them in order, so that at most one huge page is taken in vain. Small
+//! ones come from the allocator.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use super::ArenaGauge;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Offsets count in units of this many bytes, and everything is aligned to it.
+pub(super) const UNIT_BYTES: usize = 8;
+/// The most bytes that 32-bit offsets reach: 32 GiB.
+const ARENA_BYTES_MAX: usize = (u32::MAX as usize) * UNIT_BYTES;
+/// From here on an arena is a mapping of its own.
+const MAPPED_BYTES_MIN: usize = 256 << 10;
+/// From here on it asks for huge pages.
+const HUGE_BYTES_MIN: usize = 4 << 20;
+/// Large arenas tell the gauge in steps of this many bytes.
+const GAUGE_STEP_BYTES: usize = 64 << 10;
+
+/// Memory handed out front to back.
+pub(super) struct Arena {
+    base: NonNull<u8>,
+    backing: Backing,
+    root_bytes: usize,
+    capacity_bytes: usize,
+    used: AtomicUsize,
+    gauge: ArenaGauge,
+    gauged: AtomicUsize,
+}
+
+enum Backing {
+    Heap(Layout),
+    Mapped {
+        /// Held for its drop.
+        _map: memmap2::MmapMut,
+    },
+}
+
+// SAFETY: the memory belongs to the arena alone and is freed only in drop. What
+// `alloc` gave out is written by the one writer before it is published through
+// an atomic, and is read-only or atomic from then on (kept by skiplist*.rs).
+unsafe impl Send for Arena {}
+// SAFETY: as above; the counters are atomics.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// An arena of `capacity_bytes` behind a root of `root_bytes`, which is at
+    /// offset 0, zeroed, and not counted as used.
+    pub(super) fn new(
+        root_bytes: usize,
+        capacity_bytes: usize,
+        gauge: &ArenaGauge,
+    ) -> Result<Arena> {
+        let reserved = capacity_bytes
+            .checked_add(root_bytes + UNIT_BYTES - 1)
+            .map(|bytes| bytes / UNIT_BYTES * UNIT_BYTES)
+            .filter(|&bytes| bytes <= ARENA_BYTES_MAX)
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "a memtable of {capacity_bytes} bytes is past the largest, {}",
+                    ARENA_BYTES_MAX - root_bytes
+                ))
+            })?;
+        let (base, backing) = if reserved < MAPPED_BYTES_MIN || cfg!(miri) {
+            from_allocator(reserved)
+        } else {
+            from_system(reserved)
+        }
+        .map_err(|why| {
+            Error::new(ErrorKind::Io, format!("cannot reserve {reserved} bytes of memory: {why}"))
+        })?;
+        Ok(Arena {
+            base,
+            backing,
+            root_bytes,
+            capacity_bytes,
+            used: AtomicUsize::new(0),
+            gauge: gauge.clone(),
+            gauged: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn capacity_bytes(&self) -> usize {
+        self.capacity_bytes
+    }
+
+    pub(super) fn used_bytes(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes`, a multiple of [`UNIT_BYTES`]; the offset in units of where
+    /// they start.
+    ///
+    /// # Panics
+    ///
+    /// Where so many are not left.
+    ///
+    /// # Safety
+    ///
+    /// One thread at a time, in an order that happens-before orders: the owner of
+    /// the list's writer.
+    #[inline]
+    pub(super) unsafe fn alloc(&self, bytes: usize) -> u32 {
+        debug_assert_eq!(bytes % UNIT_BYTES, 0);
+        let used = self.used.load(Ordering::Relaxed);
+        assert!(bytes <= self.capacity_bytes - used, "an entry fits into its memtable");
+        self.used.store(used + bytes, Ordering::Relaxed);
+        let gauged = self.gauged.load(Ordering::Relaxed);
+        if used + bytes > gauged {
+            self.grow_gauge(gauged, used + bytes);
+        }
+        ((self.root_bytes + used) / UNIT_BYTES) as u32
+    }
+
+    /// Small arenas count each byte, large ones each begun step.
+    fn grow_gauge(&self, gauged: usize, used: usize) {
+        let step = if self.capacity_bytes < 16 * GAUGE_STEP_BYTES { 1 } else { GAUGE_STEP_BYTES };
+        let counted = used.next_multiple_of(step).min(self.capacity_bytes);
+        self.gauged.store(counted, Ordering::Relaxed);
+        self.gauge.add(counted - gauged);
+    }
+
+    /// The address of `bytes` behind offset `at` (in units).
+    ///
+    /// # Safety
+    ///
+    /// `at` came from [`Arena::alloc`] of this arena, or lies in the root, and
+    /// the place is still within what was taken there, or is its end.
+    #[inline]
+    pub(super) unsafe fn ptr(&self, at: u32, bytes: usize) -> *mut u8 {
+        // SAFETY: within the reservation by the caller's promise.
+        unsafe { self.base.as_ptr().add(at as usize * UNIT_BYTES + bytes) }
+    }
+
+    /// The address of `bytes` before offset `at`, to prefetch and not to read.
+    #[inline]
+    pub(super) fn hint(&self, at: u32, bytes: usize) -> *const i8 {
+        self.base.as_ptr().wrapping_add(at as usize * UNIT_BYTES).wrapping_sub(bytes).cast()
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.gauge.sub(self.gauged.load(Ordering::Relaxed));
+        if let Backing::Heap(layout) = self.backing {
+            // SAFETY: allocated with this layout in `from_allocator`, freed here only.
+            unsafe { dealloc(self.base.as_ptr(), layout) };
+        }
+    }
+}
+
+fn from_allocator(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), String> {
+    // One cache line, so that towers start where they would in a mapping.
+    let layout = Layout::from_size_align(bytes.max(UNIT_BYTES), 64).map_err(|e| e.to_string())?;
+    // SAFETY: the layout is not empty.
+    let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or("out of memory")?;
+    Ok((base, Backing::Heap(layout)))
+}
+
+fn from_system(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), String> {
+    let mut map = memmap2::MmapOptions::new()
+        .len(bytes)
+        .no_reserve_swap()
+        .map_anon()
+        .map_err(|e| e.to_string())?;
+    #[cfg(target_os = "linux")]
+    if bytes >= HUGE_BYTES_MIN {
+        // A kernel without huge pages refuses: then there are none.
+        let _ = map.advise(memmap2::Advice::HugePage);
+    }
+    let base = NonNull::new(map.as_mut_ptr()).ok_or("mapped at null")?;
+    Ok((base, Backing::Mapped { _map: map }))
+}

@@ -1,0 +1,129 @@
+//! The sorted in-memory table.
+//!
+//! ```text
+//! MemtableWriter ── insert ──► Memtable { Skiplist { Arena } } ◄── get, MemtableIter
+//!   one, `&mut`                                                    any number, no lock
+//! ```
+//!
+//! An insert makes its entry reachable at once; whether a reader may show it is
+//! decided by sequence number: the engine publishes one with Release after the
+//! inserts, a reader loads it with Acquire before it searches, and then finds every
+//! entry up to it. Entries above it may or may not be met.
+//!
+//! `arena.rs` owns the memory, `skiplist.rs` the nodes and the search,
+//! `skiplist_insert.rs` the writer, `skiplist_iter.rs` what readers are given. `run.rs`
+//! is for recovery: entries that are gathered, and sorted once.
+
+#[expect(unsafe_code, reason = "owns raw memory")]
+mod arena;
+mod run;
+#[expect(unsafe_code, reason = "nodes are placed in the arena's raw memory")]
+mod skiplist;
+#[expect(unsafe_code, reason = "writes nodes into the arena's raw memory")]
+mod skiplist_insert;
+#[expect(unsafe_code, reason = "reads nodes that it keeps alive")]
+mod skiplist_iter;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_threads;
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::sync::{Arc, AtomicUsize, Ordering};
+
+pub use run::{RunBuilder, SortedRun};
+use skiplist::Skiplist;
+pub use skiplist_insert::MemtableWriter;
+pub use skiplist_iter::MemtableIter;
+
+/// Bytes of all arenas that are alive, also those that only a value still holds.
+///
+/// Arenas of 1 MiB and more are counted in steps of 64 KiB, rounded up.
+#[derive(Debug, Clone, Default)]
+pub struct ArenaGauge(Arc<AtomicUsize>);
+
+impl ArenaGauge {
+    /// A gauge at zero.
+    #[must_use]
+    pub fn new() -> ArenaGauge {
+        ArenaGauge::default()
+    }
+
+    /// Bytes taken in all arenas alive (bytes used, not reserved).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn sub(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A sorted table in memory: one writer, and readers that never lock.
+pub struct Memtable {
+    list: Skiplist,
+}
+
+impl Memtable {
+    /// An empty one whose arena has room for `capacity_bytes` of entries and links.
+    /// Memory is reserved at once and taken as it is touched.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a capacity near or past 32 GiB; `Io` where the system
+    /// refuses the reservation.
+    pub fn new(
+        capacity_bytes: usize,
+        gauge: &ArenaGauge,
+    ) -> Result<(Arc<Memtable>, MemtableWriter)> {
+        skiplist_insert::table_and_writer(capacity_bytes, gauge)
+    }
+
+    /// The most arena bytes that one entry can take: entries whose bounds add up to
+    /// no more than what [`MemtableWriter::fits`] said can all be inserted.
+    #[must_use]
+    pub fn entry_bytes_max(scoped_len: usize, value_len: usize) -> usize {
+        skiplist_insert::entry_bytes_max(scoped_len, value_len)
+    }
+
+    /// Arena bytes taken.
+    #[must_use]
+    pub fn bytes_used(&self) -> usize {
+        self.list.arena.used_bytes()
+    }
+
+    /// Arena bytes there are.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.list.arena.capacity_bytes()
+    }
+
+    /// Entries inserted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing was inserted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Memtable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memtable")
+            .field("entries", &self.len())
+            .field("bytes_used", &self.bytes_used())
+            .field("capacity_bytes", &self.capacity_bytes())
+            .finish()
+    }
+}
