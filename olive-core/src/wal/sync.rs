@@ -1,0 +1,261 @@
+//! Group commit: who waits while a sync runs shares the next one.
+//!
+//! ```text
+//! wait(position):  lock
+//!                  until synced >= position:
+//!                      someone syncs        sleep
+//!                      nobody does          lead: take the sealed segments and the active
+//!                                           file, note `appended`, unlock; sync them oldest
+//!                                           first; lock; synced = what was noted; wake all
+//! ```
+//!
+//! `appended` is published after a record's bytes are in the page cache, so a sync
+//! that begins later covers them. Segments are synced in order, so a synced record
+//! never stands behind one that is not. A sync that failed is never tried again:
+//! the system may have dropped the pages that it could not write.
+
+use std::path::PathBuf;
+
+use super::WalPosition;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::wal_record::SEGMENT_HEADER_BYTES;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::vfs::{SharedMap, VfsFile};
+
+/// Syncs the log, for everyone who waits at the same time at once.
+#[derive(Debug)]
+pub struct LogSync {
+    /// Packed positions; `synced <= appended`.
+    appended: AtomicU64,
+    synced: AtomicU64,
+    syncs: AtomicU64,
+    /// Whether `State::poison` is set, for who does not hold the lock.
+    is_poisoned: AtomicBool,
+    state: Mutex<State>,
+    /// A sync ended.
+    done: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Segments with an end mark that is not synced, oldest first.
+    sealed: Vec<Sealed>,
+    active: (Arc<dyn VfsFile>, PathBuf),
+    /// Whether someone syncs.
+    led: bool,
+    poison: Option<Error>,
+}
+
+/// A segment that takes no more records.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) file: Arc<dyn VfsFile>,
+    pub(super) path: PathBuf,
+    /// Behind its end mark.
+    pub(super) end: WalPosition,
+    /// Unmapping takes a while, so it is left to who syncs, not to who rotates.
+    pub(super) map: Option<Box<dyn SharedMap>>,
+}
+
+/// What one leader syncs.
+struct Batch {
+    sealed: Vec<Sealed>,
+    active: (Arc<dyn VfsFile>, PathBuf),
+    end: WalPosition,
+}
+
+impl LogSync {
+    /// Of a log that is durable up to `start`, in the segment `file`.
+    pub(super) fn new(start: WalPosition, file: Arc<dyn VfsFile>, path: PathBuf) -> LogSync {
+        LogSync {
+            appended: AtomicU64::new(start.pack()),
+            synced: AtomicU64::new(start.pack()),
+            syncs: AtomicU64::new(0),
+            is_poisoned: AtomicBool::new(false),
+            state: Mutex::new(State {
+                sealed: Vec::new(),
+                active: (file, path),
+                led: false,
+                poison: None,
+            }),
+            done: Condvar::new(),
+        }
+    }
+
+    /// Returns when the log is durable up to `position`. Callers share syncs; no
+    /// lock is held across one. After a failed sync every call fails.
+    ///
+    /// # Errors
+    ///
+    /// `Poisoned`: a sync failed; what is on disk behind [`synced`](LogSync::synced)
+    /// is not known. `InvalidArgument`: the log does not reach `position`.
+    pub fn wait(&self, position: WalPosition) -> Result<()> {
+        self.check()?;
+        if self.synced() >= position {
+            return Ok(());
+        }
+        if position > self.appended() {
+            return Err(Error::invalid(format!(
+                "a sync up to {position}, but the log ends at {}",
+                self.appended()
+            )));
+        }
+        loop {
+            let mut state = self.state.lock();
+            while state.led && state.poison.is_none() && self.synced() < position {
+                state = self.done.wait(state);
+            }
+            if let Some(error) = &state.poison {
+                return Err(error.clone());
+            }
+            if self.synced() >= position {
+                return Ok(());
+            }
+            state.led = true;
+            let batch = Batch {
+                sealed: std::mem::take(&mut state.sealed),
+                active: state.active.clone(),
+                end: self.appended(),
+            };
+            drop(state);
+            self.lead(batch);
+        }
+    }
+
+    /// Syncs all that was appended before the call; says up to where.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`wait`](LogSync::wait).
+    pub fn sync(&self) -> Result<WalPosition> {
+        self.wait(self.appended())?;
+        Ok(self.synced())
+    }
+
+    /// Up to where the log is durable.
+    #[must_use]
+    #[inline]
+    pub fn synced(&self) -> WalPosition {
+        WalPosition::unpack(self.synced.load(Ordering::Acquire))
+    }
+
+    /// Where the log ends: behind the last record of operations or end mark. Records
+    /// that only promise do not count, so that an idle log is at rest.
+    #[must_use]
+    #[inline]
+    pub fn appended(&self) -> WalPosition {
+        WalPosition::unpack(self.appended.load(Ordering::Acquire))
+    }
+
+    /// Syncs done (group commits count once).
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// The failed sync, or append that could not be taken back, after which nothing
+    /// may be acknowledged.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<Error> {
+        self.check().err()
+    }
+
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
+        if self.is_poisoned.load(Ordering::Acquire) { Err(self.poison_cause()) } else { Ok(()) }
+    }
+
+    /// Says that the log now ends at `end`, and all before it is in the page cache.
+    #[inline]
+    pub(super) fn publish(&self, end: WalPosition) {
+        self.appended.store(end.pack(), Ordering::Release);
+    }
+
+    /// Takes over a segment that got its end mark; the log goes on in `active`, which
+    /// is durable up to `start`.
+    pub(super) fn rotate(
+        &self,
+        sealed: Sealed,
+        active: (Arc<dyn VfsFile>, PathBuf),
+        start: WalPosition,
+    ) {
+        let mut state = self.state.lock();
+        state.sealed.push(sealed);
+        state.active = active;
+        // Under the lock: a leader must not note a position of the new segment and
+        // sync the file of the old one.
+        self.publish(start);
+    }
+
+    /// Refuses everything from now on; the first cause stays. Says what everyone gets.
+    #[cold]
+    pub(super) fn poison(&self, cause: &Error) -> Error {
+        let mut state = self.state.lock();
+        let error = state.poison.get_or_insert_with(|| {
+            cause.wrap(
+                ErrorKind::Poisoned,
+                "the log takes no more writes, and the outcome of those that were not \
+                 acknowledged is unknown, until the database is opened again",
+            )
+        });
+        let error = error.clone();
+        self.is_poisoned.store(true, Ordering::Release);
+        self.done.notify_all();
+        error
+    }
+
+    #[cold]
+    fn poison_cause(&self) -> Error {
+        let state = self.state.lock();
+        state
+            .poison
+            .clone()
+            .unwrap_or_else(|| Error::new(ErrorKind::Poisoned, "the log takes no more writes"))
+    }
+
+    /// Syncs `batch` without the lock, publishes the outcome, and wakes all.
+    fn lead(&self, batch: Batch) {
+        let led = Led { log: self };
+        let outcome = self.sync_batch(&batch);
+        if let Err(error) = &outcome {
+            self.poison(error);
+        } else {
+            self.synced.store(batch.end.pack(), Ordering::Release);
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(led);
+        // After everyone was woken.
+        for sealed in batch.sealed {
+            drop(sealed.map);
+        }
+    }
+
+    fn sync_batch(&self, batch: &Batch) -> Result<()> {
+        for sealed in &batch.sealed {
+            sealed.file.sync().map_err(|e| Error::io("sync", &sealed.path, e))?;
+            // Who waited for this segment only is woken with the others, but a
+            // promise can use it at once.
+            self.synced.fetch_max(sealed.end.pack(), Ordering::Release);
+        }
+        let (file, path) = &batch.active;
+        if batch.end.offset > SEGMENT_HEADER_BYTES as u64 {
+            file.sync().map_err(|e| Error::io("sync", path, e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives up the lead, also when a sync panics: then nobody would ever wake.
+struct Led<'a> {
+    log: &'a LogSync,
+}
+
+impl Drop for Led<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.log.poison(&Error::new(ErrorKind::Io, "a sync of the log panicked"));
+        }
+        self.log.state.lock().led = false;
+        self.log.done.notify_all();
+    }
+}
