@@ -1,0 +1,138 @@
+//! Everything that a merge can read, as one type without boxes.
+
+use super::Version;
+use crate::error::Result;
+use crate::internal_iter::InternalIter;
+use crate::iter::{Concat, Run};
+use crate::key::InternalKey;
+use crate::memtable::{MemtableIter, SortedRun};
+use crate::sync::Arc;
+use crate::table::{Table, TableIter};
+use crate::value::Value;
+
+/// A sorted run of entries.
+#[derive(Debug)]
+pub enum Source {
+    /// A memtable.
+    Memtable(MemtableIter),
+    /// Entries that recovery has gathered.
+    Sorted(SortedRun),
+    /// One table: of level 0.
+    Table(TableIter),
+    /// Disjoint tables in key order: a level below, or a part of one.
+    Level(Concat<TableRun>),
+}
+
+impl Source {
+    /// Walks disjoint tables that are in key order, once, from front to back.
+    #[must_use]
+    pub fn scan(tables: Vec<Arc<Table>>) -> Source {
+        Source::Level(Concat::new(TableRun(Tables::Listed(tables))))
+    }
+
+    /// Walks a level of `version` below level 0.
+    #[must_use]
+    pub fn level(version: Arc<Version>, level: usize) -> Source {
+        Source::Level(Concat::new(TableRun(Tables::OfLevel(version, level))))
+    }
+}
+
+/// Disjoint tables in key order.
+#[derive(Debug)]
+pub struct TableRun(Tables);
+
+#[derive(Debug)]
+enum Tables {
+    /// Read here and there; the version holds them.
+    OfLevel(Arc<Version>, usize),
+    /// Read once, from front to back.
+    Listed(Vec<Arc<Table>>),
+}
+
+impl TableRun {
+    #[inline]
+    fn tables(&self) -> &[Arc<Table>] {
+        match &self.0 {
+            Tables::OfLevel(version, level) => version.level(*level),
+            Tables::Listed(tables) => tables,
+        }
+    }
+}
+
+impl Run for TableRun {
+    type Iter = TableIter;
+
+    fn len(&self) -> usize {
+        self.tables().len()
+    }
+
+    fn largest(&self, index: usize) -> &[u8] {
+        &self.tables()[index].meta().largest
+    }
+
+    fn open(&self, index: usize) -> TableIter {
+        let table = &self.tables()[index];
+        match &self.0 {
+            Tables::OfLevel(..) => table.iter(),
+            Tables::Listed(_) => table.scan(),
+        }
+    }
+}
+
+macro_rules! each {
+    ($self:ident, $iter:ident => $call:expr) => {
+        match $self {
+            Source::Memtable($iter) => $call,
+            Source::Sorted($iter) => $call,
+            Source::Table($iter) => $call,
+            Source::Level($iter) => $call,
+        }
+    };
+}
+
+impl InternalIter for Source {
+    fn seek_to_first(&mut self) -> Result<bool> {
+        each!(self, iter => iter.seek_to_first())
+    }
+
+    fn seek_to_last(&mut self) -> Result<bool> {
+        each!(self, iter => iter.seek_to_last())
+    }
+
+    fn seek(&mut self, target: InternalKey<'_>) -> Result<bool> {
+        each!(self, iter => iter.seek(target))
+    }
+
+    fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
+        each!(self, iter => iter.seek_before(target))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<bool> {
+        each!(self, iter => iter.next())
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<bool> {
+        each!(self, iter => iter.prev())
+    }
+
+    #[inline]
+    fn valid(&self) -> bool {
+        each!(self, iter => iter.valid())
+    }
+
+    #[inline]
+    fn key(&self) -> InternalKey<'_> {
+        each!(self, iter => iter.key())
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        each!(self, iter => iter.value())
+    }
+
+    fn value_handle(&self) -> Value {
+        each!(self, iter => iter.value_handle())
+    }
+}
