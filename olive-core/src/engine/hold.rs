@@ -1,0 +1,178 @@
+//! How a writer is held back: what it owes is paid in short waits, and where there is
+//! no room it waits until there may be, or its deadline has passed.
+
+use std::time::Duration;
+
+use super::stall::{self, Cause, Debts};
+use super::{Engine, Tree, picker_config};
+use crate::compaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::{Maintenance, WriteOptions};
+use crate::stats::{StallStats, nanoseconds};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+
+/// How long a writer waits before it looks for itself whether there is room.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// After so many failures in a row of the work that it waits for, a write fails too.
+const FAILURES_MAX: u32 = 4;
+
+/// What happened to writers that were held back, and the price of a write now.
+#[derive(Debug, Default)]
+pub(super) struct Stalls {
+    /// Nanoseconds that a small write owes; 0: nothing is owed.
+    price_ns: AtomicU64,
+    price_cause: AtomicU64,
+    owed_ns: AtomicU64,
+    counts: [AtomicU64; Cause::ALL.len()],
+    times_ns: [AtomicU64; Cause::ALL.len()],
+    /// Whether the sync thread knows that there is something to sync.
+    pub(super) dirty: AtomicBool,
+}
+
+impl Stalls {
+    pub(super) fn note(&self, cause: Cause, time: Duration) {
+        self.counts[cause as usize].fetch_add(1, Ordering::Relaxed);
+        self.times_ns[cause as usize].fetch_add(nanoseconds(time), Ordering::Relaxed);
+    }
+
+    /// Takes a payment off what is owed, by whoever else pays at the same time too.
+    fn take_off(&self, paid_ns: u64) {
+        let less = |owed: u64| Some(owed.saturating_sub(paid_ns));
+        // It always has an answer, so it cannot fail.
+        let _ = self.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    pub(super) fn stats(&self) -> Vec<StallStats> {
+        let stats = |cause: Cause| StallStats {
+            cause: cause.name().to_owned(),
+            count: self.counts[cause as usize].load(Ordering::Relaxed),
+            time_ns: self.times_ns[cause as usize].load(Ordering::Relaxed),
+        };
+        Cause::ALL.into_iter().map(stats).filter(|stall| stall.count > 0).collect()
+    }
+}
+
+/// When a write gives up.
+pub(super) struct Deadline {
+    at: Option<Duration>,
+}
+
+impl Engine {
+    /// Lets a write wait until there may be room, or fails at its deadline.
+    pub(super) fn wait_for_room(&self, cause: Cause, deadline: &Deadline) -> Result<()> {
+        let began = self.now();
+        let result = match self.options.maintenance {
+            Maintenance::Manual => self.make_room_by_hand(cause),
+            Maintenance::Threads => self.wait_for_threads(cause, deadline),
+        };
+        self.stalls.note(cause, self.now().saturating_sub(began));
+        result?;
+        deadline.check(self, cause)
+    }
+
+    fn make_room_by_hand(&self, cause: Cause) -> Result<()> {
+        let done = match cause {
+            Cause::Level0 => self.compact_step()?,
+            Cause::Memtables => self.flush_step()?,
+            _ => false,
+        };
+        if !done {
+            // Another thread is at it.
+            let tree = self.tree.lock();
+            drop(self.tree_changed.wait_timeout(tree, Duration::from_millis(1)));
+        }
+        Ok(())
+    }
+
+    fn wait_for_threads(&self, cause: Cause, deadline: &Deadline) -> Result<()> {
+        let tree = self.tree.lock();
+        for (work, (error, failures)) in &tree.failing {
+            // A full disk is told at once; what may pass is given some time.
+            let is_full = error.kind() == ErrorKind::DiskFull;
+            if is_full || (*work == cause.awaited() && *failures >= FAILURES_MAX) {
+                let text = format!("the write waits for a {work} that fails, nothing was written");
+                return Err(error.wrap(error.kind(), text));
+            }
+        }
+        let still_full = match cause {
+            Cause::Memtables => tree.immutables.len() + 1 >= self.options.memtables_max,
+            Cause::LogSegment => tree.preparing,
+            _ => true,
+        };
+        if still_full {
+            let left = deadline.left(self).unwrap_or(LOOK_AGAIN);
+            drop(self.tree_changed.wait_timeout(tree, left.min(LOOK_AGAIN)));
+        }
+        self.check_writable()
+    }
+
+    /// Adds what the write owes, and pays where enough has added up.
+    #[inline]
+    pub(super) fn pace(&self, bytes: u64, deadline: &Deadline) -> Result<()> {
+        let price = self.stalls.price_ns.load(Ordering::Relaxed);
+        if price == 0 {
+            return Ok(());
+        }
+        let owes = stall::owed_ns(price, bytes);
+        let owed = self.stalls.owed_ns.fetch_add(owes, Ordering::Relaxed) + owes;
+        let pay_ns = nanoseconds(stall::PAY);
+        if owed < pay_ns || self.options.maintenance == Maintenance::Manual {
+            return Ok(());
+        }
+        self.stalls.take_off(pay_ns);
+        let wait = deadline.left(self).unwrap_or(stall::PAY).min(stall::PAY);
+        let began = self.now();
+        let tree = self.tree.lock();
+        drop(self.tree_changed.wait_timeout(tree, wait));
+        let waited = self.now().saturating_sub(began);
+        // The system may oversleep: what was paid too much is not owed again.
+        self.stalls.take_off(nanoseconds(waited).saturating_sub(pay_ns));
+        let cause = Cause::ALL[self.stalls.price_cause.load(Ordering::Relaxed) as usize];
+        self.stalls.note(cause, waited);
+        deadline.check(self, cause)
+    }
+
+    /// Sets the price of a write by the debts as they are.
+    pub(super) fn update_price(&self, tree: &Tree) {
+        let view = self.view.load();
+        let config = picker_config(&self.options);
+        let debts = Debts {
+            flush_bytes: tree.immutables.iter().map(|i| i.memtable.bytes_used() as u64).sum(),
+            memtable_bytes: self.options.memtable_bytes as u64,
+            memtables_max: self.options.memtables_max as u64,
+            level0_tables: view.version.level(0).len() as u64,
+            level0_trigger: self.options.level0_tables as u64,
+            compaction_bytes: compaction::debt(&view.version, &config),
+            level_base_bytes: self.options.level_base_bytes,
+        };
+        let (price, cause) = debts.price_ns();
+        self.stalls.price_cause.store(cause as u64, Ordering::Relaxed);
+        self.stalls.price_ns.store(price, Ordering::Relaxed);
+    }
+}
+
+impl Deadline {
+    /// Of a write that begins now; one too far off to be told is none.
+    pub(super) fn of(engine: &Engine, options: &WriteOptions) -> Deadline {
+        Deadline { at: options.deadline.and_then(|wait| engine.now().checked_add(wait)) }
+    }
+
+    fn left(&self, engine: &Engine) -> Option<Duration> {
+        self.at.map(|at| at.saturating_sub(engine.now()))
+    }
+
+    /// Fails if it has passed; `cause` is what the write waited for.
+    #[inline]
+    pub(super) fn check(&self, engine: &Engine, cause: Cause) -> Result<()> {
+        match self.left(engine) {
+            Some(left) if left.is_zero() => Err(Error::new(
+                ErrorKind::Stalled,
+                format!(
+                    "the write's deadline passed, nothing was written; cause: {}",
+                    cause.name()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}

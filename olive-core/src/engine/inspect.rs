@@ -1,0 +1,135 @@
+//! What the engine tells of itself: statistics, health, verification, sizes.
+
+use super::counters::Count;
+use super::{Engine, picker_config};
+use crate::compaction;
+use crate::error::{ErrorKind, Result};
+use crate::iter::Bounds;
+use crate::stats::{Health, LevelStats, Report, Stats};
+use crate::sync::{AtomicU64, Ordering};
+use crate::version::{LEVELS, Manifest, Version};
+
+impl Engine {
+    /// Sizes now, and counts since open.
+    pub(crate) fn stats(&self) -> Result<Stats> {
+        self.check_open()?;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut stats = Stats {
+            gets: self.counters.sum(Count::Gets),
+            get_hits: self.counters.sum(Count::GetHits),
+            get_tables: self.counters.sum(Count::GetTables),
+            read_bytes: self.counters.sum(Count::ReadBytes),
+            filter_probes: self.counters.sum(Count::FilterProbes),
+            filter_useful: self.counters.sum(Count::FilterUseful),
+            flushes: load(&self.work.flushes),
+            flushed_bytes: load(&self.work.flushed_bytes),
+            compactions: load(&self.work.compactions),
+            compacted_bytes: load(&self.work.compacted_bytes),
+            compaction_read_bytes: load(&self.work.compaction_read_bytes),
+            trivial_moves: load(&self.work.trivial_moves),
+            snapshots: self.snapshots.count(),
+            oldest_snapshot: self.snapshots.list().first().map(|seq| seq.0),
+            last_sequence: self.published().0,
+            wal_syncs: self.log.as_ref().map_or(0, |log| log.syncs()),
+            stalls: self.stalls.stats(),
+            ..Stats::default()
+        };
+        if let Some(commit) = self.commit.lock().as_ref() {
+            stats.put_ops = commit.put_ops;
+            stats.put_bytes = commit.put_bytes;
+            stats.wal_written_bytes = commit.wal_written_bytes;
+        }
+        let view = {
+            let tree = self.tree.lock();
+            stats.wal_bytes = tree.segments.iter().map(|&(_, len)| len).sum();
+            stats.obsolete_bytes = tree.obsolete.iter().map(|table| table.meta().bytes).sum();
+            stats.background_errors = tree.background_errors;
+            stats.last_background_error = tree.last_background_error.clone();
+            self.view.load_full()
+        };
+        stats.memtable_bytes = view.memtable.bytes_used() as u64;
+        stats.immutable_bytes = view.immutables.iter().map(|m| m.bytes_used() as u64).sum();
+        stats.pinned_bytes = self.pinned_bytes(&view) as u64;
+        self.fill_levels(&mut stats, &view.version);
+        let written = stats.wal_written_bytes + stats.flushed_bytes + stats.compacted_bytes;
+        stats.write_amplification = ratio(written, stats.put_bytes);
+        stats.read_amplification = ratio(stats.get_tables, stats.gets);
+        Ok(stats)
+    }
+
+    fn fill_levels(&self, stats: &mut Stats, version: &Version) {
+        let config = picker_config(&self.options);
+        let targets = compaction::level_targets(version, &config);
+        let scores = compaction::scores(version, &config);
+        for level in 0..LEVELS {
+            stats.levels.push(LevelStats {
+                level,
+                tables: version.level(level).len() as u64,
+                bytes: version.level_bytes(level),
+                target_bytes: targets[level],
+                score: scores[level],
+            });
+        }
+        stats.index_bytes = version.tables().map(|(_, table)| table.memory_bytes() as u64).sum();
+        stats.table_bytes = stats.levels.iter().map(|level| level.bytes).sum();
+        let last = stats.levels.iter().rev().map(|level| level.bytes).find(|&bytes| bytes > 0);
+        stats.space_amplification = ratio(stats.table_bytes, last.unwrap_or(0));
+    }
+
+    /// Whether the database can do its work.
+    pub(crate) fn health(&self) -> Result<Health> {
+        self.check_open()?;
+        let poisoned = self.check_poison().err().map(|error| error.to_string());
+        let failing = self.tree.lock().failing.clone();
+        let is_full = failing.values().any(|(error, _)| error.kind() == ErrorKind::DiskFull);
+        Ok(Health {
+            writable: !self.read_only && poisoned.is_none() && !is_full,
+            poisoned,
+            background_error: failing.iter().next().map(|(what, (e, _))| format!("{what}: {e}")),
+            recovery_dropped: self.recovery_dropped.clone(),
+        })
+    }
+
+    /// Reads every table and the manifest, and checks them.
+    pub(crate) fn verify(&self) -> Result<Report> {
+        let mut report = Report::default();
+        let version = self.view.load_full();
+        self.check_open()?;
+        match Manifest::read(&*self.vfs, &self.dir) {
+            Ok(Some(_)) => {}
+            Ok(None) => report.damage.push(format!("{}: no CURRENT", self.dir.display())),
+            Err(error) if error.kind() == ErrorKind::Corruption => {
+                report.damage.push(error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+        for (_, table) in version.version.tables() {
+            self.check_open()?;
+            table.verify(&mut report)?;
+        }
+        Ok(report)
+    }
+
+    /// About how many bytes of tables lie in the bounds.
+    pub(crate) fn approximate_size(&self, bounds: &Bounds) -> Result<u64> {
+        let view = self.view.load_full();
+        self.check_open()?;
+        if bounds.is_empty() {
+            return Ok(0);
+        }
+        let mut bytes = 0;
+        for (_, table) in view.version.tables() {
+            let from = table.offset_of(&bounds.start)?;
+            let to = match &bounds.end {
+                Some(end) => table.offset_of(end)?,
+                None => table.meta().bytes,
+            };
+            bytes += to.saturating_sub(from);
+        }
+        Ok(bytes)
+    }
+}
+
+fn ratio(above: u64, below: u64) -> f64 {
+    if below == 0 { 0.0 } else { above as f64 / below as f64 }
+}

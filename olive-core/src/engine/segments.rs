@@ -1,0 +1,118 @@
+//! Log segments: made ahead by one thread, taken by the writer that needs one.
+//!
+//! ```text
+//! active ──full──> prepared, if it is there ──too small for the record──> one of its own
+//!                  else whoever comes first makes it
+//! ```
+
+use super::Engine;
+use super::stall::Cause;
+use super::write::Commit;
+use crate::error::Result;
+use crate::format::file_names::FileKind;
+use crate::wal::Segment;
+use std::time::Duration;
+
+/// A segment that fills within this time is followed by one eight times as large,
+/// since preparing takes milliseconds whatever the size; others by one twice as large.
+const FILLS_QUICKLY: Duration = Duration::from_millis(200);
+
+/// Somebody makes a segment, or puts one into use: nobody else prepares one.
+pub(super) struct Preparing<'a>(&'a Engine);
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        self.0.tree.lock().preparing = false;
+        self.0.tree_changed.notify_all();
+    }
+}
+
+impl Engine {
+    /// Goes on in the next segment; says no while another thread makes it. A record that
+    /// is larger gets a segment of its own behind it.
+    pub(super) fn rotate_segment(&self, commit: &mut Commit, payload_len: usize) -> Result<bool> {
+        let began = self.now();
+        let mut made = false;
+        while !commit.log.fits(payload_len) {
+            let (prepared, _preparing) = {
+                let mut tree = self.tree.lock();
+                if tree.preparing {
+                    return Ok(false);
+                }
+                tree.preparing = true;
+                (tree.prepared.take(), Preparing(self))
+            };
+            let segment = match prepared {
+                Some(segment) => segment,
+                None => {
+                    made = true;
+                    self.create_segment(commit.log.segment(), Segment::len_for(payload_len))?
+                }
+            };
+            let (number, len) = (segment.number(), segment.len());
+            commit.log.rotate(segment).map_err(|error| self.note_poison(error))?;
+            let quick = began.saturating_sub(commit.rotated_at) < FILLS_QUICKLY;
+            commit.rotated_at = began;
+            let mut tree = self.tree.lock();
+            tree.active_segment = number;
+            let times = if quick { 8 } else { 2 };
+            let max = self.options.wal_segment_bytes_max;
+            tree.segment_bytes = tree.segment_bytes.max(len.min(max) * times).min(max);
+        }
+        self.threads.wake_sync();
+        if made {
+            self.stalls.note(Cause::LogSegment, self.now().saturating_sub(began));
+        }
+        Ok(true)
+    }
+
+    /// Prepares the next log segment, if there is none; says whether it did.
+    pub(super) fn prepare_segment(&self) -> Result<bool> {
+        let (active, _preparing) = {
+            let mut tree = self.tree.lock();
+            if tree.prepared.is_some() || tree.preparing || self.check_open().is_err() {
+                return Ok(false);
+            }
+            tree.preparing = true;
+            (tree.active_segment, Preparing(self))
+        };
+        let segment = self.create_segment(active, 0)?;
+        self.tree.lock().prepared = Some(segment);
+        Ok(true)
+    }
+
+    /// Creates the segment behind `predecessor`, of at least `len_min` bytes, and lists
+    /// it.
+    fn create_segment(&self, predecessor: u64, len_min: u64) -> Result<Segment> {
+        let len = self.tree.lock().segment_bytes.max(len_min);
+        let number = self.next_number();
+        let segment = Segment::create(
+            &self.vfs,
+            &self.dir,
+            self.database,
+            number,
+            predecessor,
+            len,
+            self.wal_io,
+        )
+        .map_err(|error| self.note_poison(error))?;
+        self.tree.lock().segments.push_back((number, len));
+        Ok(segment)
+    }
+
+    pub(super) fn unlink_segments_before(&self, oldest: u64) {
+        let mut gone = Vec::new();
+        {
+            let mut tree = self.tree.lock();
+            tree.segments.retain(|&(number, _)| {
+                if number < oldest {
+                    gone.push(number);
+                }
+                number >= oldest
+            });
+        }
+        for number in gone {
+            self.unlink(FileKind::Segment(number));
+        }
+    }
+}

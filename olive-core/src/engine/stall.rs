@@ -1,0 +1,159 @@
+//! How writers are slowed: smoothly, by the bytes of work that is owed.
+//!
+//! Three debts are measured, each from where it begins to matter (0) to where
+//! writes would have to stop (1):
+//!
+//! ```text
+//! memtables          bytes that wait for a flush, beyond half a memtable, of what may wait
+//! level 0            its tables, from twice its trigger to the hard limit
+//! compaction debt    bytes over the levels' targets, from one to sixteen base levels
+//! ```
+//!
+//! The worst of them, `d`, sets the price of a write: `d² · 50 µs`, the same again
+//! for every 4 KiB beyond the first. Prices add up as owed time, which is paid in
+//! waits of at most 500 µs, since a shorter sleep costs the system's timer slack
+//! anyway.
+
+use std::time::Duration;
+
+/// The price of a small write at the hard limit, in nanoseconds.
+pub(crate) const PRICE_NS_MAX: u64 = 50_000;
+/// Owed time is paid in waits of this length.
+pub(crate) const PAY: Duration = Duration::from_micros(500);
+/// Bytes that one price covers.
+const PRICE_BYTES: u64 = 4096;
+
+/// Why a writer waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Memtables,
+    Level0,
+    CompactionDebt,
+    LogSegment,
+    DiskFull,
+}
+
+impl Cause {
+    pub(crate) const ALL: [Cause; 5] = [
+        Cause::Memtables,
+        Cause::Level0,
+        Cause::CompactionDebt,
+        Cause::LogSegment,
+        Cause::DiskFull,
+    ];
+
+    /// The work that a writer waits for.
+    pub(crate) fn awaited(self) -> &'static str {
+        match self {
+            Cause::Memtables | Cause::DiskFull => "flush",
+            Cause::Level0 | Cause::CompactionDebt => "compaction",
+            Cause::LogSegment => "log",
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Cause::Memtables => "memtables",
+            Cause::Level0 => "level 0",
+            Cause::CompactionDebt => "compaction debt",
+            Cause::LogSegment => "log segment",
+            Cause::DiskFull => "disk full",
+        }
+    }
+}
+
+/// The work that is owed, and what may be owed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Debts {
+    pub(crate) flush_bytes: u64,
+    pub(crate) memtable_bytes: u64,
+    pub(crate) memtables_max: u64,
+    pub(crate) level0_tables: u64,
+    pub(crate) level0_trigger: u64,
+    pub(crate) compaction_bytes: u64,
+    pub(crate) level_base_bytes: u64,
+}
+
+impl Debts {
+    /// The number of level-0 tables at which writes stop.
+    pub(crate) fn level0_hard_limit(trigger: u64) -> u64 {
+        trigger * 6 + 12
+    }
+
+    /// The price of a small write in nanoseconds, and what it is paid for.
+    pub(crate) fn price_ns(&self) -> (u64, Cause) {
+        let part = |is: u64, from: u64, to: u64| -> f64 {
+            is.saturating_sub(from) as f64 / to.saturating_sub(from).max(1) as f64
+        };
+        let flush = part(
+            self.flush_bytes,
+            self.memtable_bytes / 2,
+            self.memtable_bytes * (self.memtables_max - 1).max(1),
+        );
+        let level0 = part(
+            self.level0_tables,
+            self.level0_trigger * 2,
+            Debts::level0_hard_limit(self.level0_trigger),
+        );
+        let base = self.level_base_bytes;
+        let compaction = part(self.compaction_bytes, base, base * 16);
+        let (worst, cause) = [
+            (flush, Cause::Memtables),
+            (level0, Cause::Level0),
+            (compaction, Cause::CompactionDebt),
+        ]
+        .into_iter()
+        .fold((0.0, Cause::Memtables), |worst, debt| if debt.0 > worst.0 { debt } else { worst });
+        let worst = worst.min(1.0);
+        ((worst * worst * PRICE_NS_MAX as f64) as u64, cause)
+    }
+}
+
+/// What a write of `bytes` owes at a price.
+pub(crate) fn owed_ns(price_ns: u64, bytes: u64) -> u64 {
+    price_ns * (1 + bytes / PRICE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn debts() -> Debts {
+        Debts {
+            memtable_bytes: 64 << 20,
+            memtables_max: 3,
+            level0_trigger: 4,
+            level_base_bytes: 256 << 20,
+            ..Debts::default()
+        }
+    }
+
+    #[test]
+    fn without_debt_a_write_costs_nothing() {
+        assert_eq!(debts().price_ns().0, 0);
+        let usual = Debts { level0_tables: 6, flush_bytes: 30 << 20, ..debts() };
+        assert_eq!(usual.price_ns().0, 0);
+    }
+
+    #[test]
+    fn the_price_grows_with_each_debt_up_to_its_limit_and_names_the_cause() {
+        let mut last = 0;
+        for tables in 8..60 {
+            let (price, cause) = Debts { level0_tables: tables, ..debts() }.price_ns();
+            assert!(price >= last && price <= PRICE_NS_MAX);
+            assert!(tables == 8 || cause == Cause::Level0);
+            last = price;
+        }
+        assert_eq!(last, PRICE_NS_MAX);
+        let flush = Debts { flush_bytes: 128 << 20, ..debts() };
+        assert_eq!(flush.price_ns(), (PRICE_NS_MAX, Cause::Memtables));
+        let compaction = Debts { compaction_bytes: 2 << 30, ..debts() }.price_ns();
+        assert!(compaction.0 > 0 && compaction.1 == Cause::CompactionDebt);
+    }
+
+    #[test]
+    fn large_writes_owe_in_proportion() {
+        assert_eq!(owed_ns(10, 100), 10);
+        assert_eq!(owed_ns(10, 1 << 20), 10 * 257);
+    }
+}

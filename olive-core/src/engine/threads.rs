@@ -1,0 +1,231 @@
+//! The background threads: who they are, how they are woken, how they end.
+//!
+//! ```text
+//! olive-flush      memtables to tables; never waits behind a compaction
+//! olive-sync       syncs the log, writes promises, prepares segments
+//! olive-compact-n  compactions
+//! ```
+//!
+//! Each sleeps on a channel of its own with room for one wake.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Maintenance;
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+
+/// How long a thread waits after an error before it tries again, at first.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// And at most.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// How soon after a sync its promise is on disk, and how often a thread with
+/// nothing to wait for looks whether there is something to collect.
+const PROMISE_WITHIN: Duration = Duration::from_millis(8);
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What a thread sleeps on.
+#[derive(Debug)]
+struct Bell {
+    ring: SyncSender<()>,
+    sleeper: Mutex<Option<Receiver<()>>>,
+}
+
+impl Bell {
+    fn new() -> Bell {
+        let (ring, sleeper) = sync_channel(1);
+        Bell { ring, sleeper: Mutex::new(Some(sleeper)) }
+    }
+
+    /// Wakes the sleeper, now or when it next wants to sleep.
+    fn ring(&self) {
+        // Full: a wake is waiting already. Disconnected: the thread has ended.
+        let _ = self.ring.try_send(());
+    }
+}
+
+/// The threads of one engine.
+#[derive(Debug)]
+pub(super) struct Threads {
+    flush: Bell,
+    sync: Bell,
+    compaction: Vec<Bell>,
+    stopping: AtomicBool,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Threads {
+    /// Threads that were not started yet.
+    pub(super) fn new(compaction_threads: usize) -> Threads {
+        Threads {
+            flush: Bell::new(),
+            sync: Bell::new(),
+            compaction: (0..compaction_threads).map(|_| Bell::new()).collect(),
+            stopping: AtomicBool::new(false),
+            handles: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(super) fn wake_flush(&self) {
+        self.flush.ring();
+    }
+
+    pub(super) fn wake_sync(&self) {
+        self.sync.ring();
+    }
+
+    pub(super) fn wake_compaction(&self) {
+        for bell in &self.compaction {
+            bell.ring();
+        }
+    }
+
+    /// Whether running jobs should end early.
+    pub(super) fn are_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Ends all threads and waits for them.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.flush.ring();
+        self.sync.ring();
+        self.wake_compaction();
+        for handle in std::mem::take(&mut *self.handles.lock()) {
+            if handle.join().is_err() {
+                log::error!("a background thread panicked");
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Starts the threads, if the options ask for them.
+    pub(super) fn start_threads(self: &Arc<Self>) -> Result<()> {
+        if self.read_only || self.options.maintenance == Maintenance::Manual {
+            return Ok(());
+        }
+        self.spawn("olive-flush".to_owned(), &self.threads.flush, |engine| {
+            engine.retried("flush", Engine::flush_all_waiting)
+        })?;
+        self.spawn("olive-sync".to_owned(), &self.threads.sync, Engine::sync_turn)?;
+        for (number, bell) in self.threads.compaction.iter().enumerate() {
+            self.spawn(format!("olive-compact-{number}"), bell, |engine| {
+                engine.retried("compaction", Engine::compact_all)
+            })?;
+        }
+        self.threads.wake_compaction();
+        self.threads.wake_sync();
+        Ok(())
+    }
+
+    /// A thread that does `turn` whenever it is woken, or when the time that the
+    /// last turn named has passed.
+    #[expect(clippy::disallowed_methods, reason = "the engine's threads begin here")]
+    fn spawn(
+        self: &Arc<Self>,
+        name: String,
+        bell: &Bell,
+        turn: impl Fn(&Engine) -> Duration + Send + 'static,
+    ) -> Result<()> {
+        let Some(sleeper) = bell.sleeper.lock().take() else { return Ok(()) };
+        let engine = Arc::clone(self);
+        let handle = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || {
+                engine.vfs.lower_thread_priority();
+                let mut wait = Duration::ZERO;
+                loop {
+                    let woken = sleeper.recv_timeout(wait);
+                    let gone = matches!(woken, Err(RecvTimeoutError::Disconnected));
+                    if gone || engine.threads.are_stopping() {
+                        return;
+                    }
+                    // A panic must not leave writers waiting for work that nobody does.
+                    match catch_unwind(AssertUnwindSafe(|| turn(&engine))) {
+                        Ok(next) => wait = next,
+                        Err(_) => {
+                            let text = format!("the thread {name} panicked");
+                            engine.poison(Error::new(ErrorKind::Poisoned, text));
+                            return;
+                        }
+                    }
+                }
+            })
+            .map_err(|e| Error::new(ErrorKind::Io, format!("cannot start a thread: {e}")))?;
+        self.threads.handles.lock().push(handle);
+        Ok(())
+    }
+
+    /// Does `work`, notes an error, and says when to try again.
+    fn retried(&self, what: &'static str, work: fn(&Engine) -> Result<()>) -> Duration {
+        let error = match work(self) {
+            Ok(()) => {
+                self.note_background_ok(what);
+                return IDLE;
+            }
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::Closed || self.check_poison().is_err() {
+            return IDLE;
+        }
+        log::warn!("{}: {what}: {error}", self.dir.display());
+        let failures = self.note_background_error(what, error);
+        RETRY_MIN.saturating_mul(1 << failures.min(5)).min(RETRY_MAX)
+    }
+
+    fn note_background_ok(&self, work: &'static str) {
+        if self.tree.lock().failing.remove(work).is_some() {
+            self.tree_changed.notify_all();
+        }
+    }
+
+    /// Keeps the error for `health` and for writers that wait; says how often in a
+    /// row it happened.
+    fn note_background_error(&self, work: &'static str, error: Error) -> u32 {
+        let mut tree = self.tree.lock();
+        tree.background_errors += 1;
+        tree.last_background_error = Some(error.to_string());
+        let failures = tree.failing.get(work).map_or(1, |(_, before)| before + 1);
+        tree.failing.insert(work, (error, failures));
+        drop(tree);
+        self.tree_changed.notify_all();
+        failures
+    }
+
+    fn flush_all_waiting(&self) -> Result<()> {
+        while !self.threads.are_stopping() && self.flush_step()? {}
+        Ok(())
+    }
+
+    fn compact_all(&self) -> Result<()> {
+        while !self.threads.are_stopping() && self.compact_step()? {}
+        self.collect();
+        Ok(())
+    }
+
+    /// One turn of the sync thread; says when the next is due.
+    fn sync_turn(&self) -> Duration {
+        match self.sync_step() {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Closed => {}
+            Err(error) => {
+                if self.check_poison().is_ok() {
+                    log::warn!("{}: log: {error}", self.dir.display());
+                    self.note_background_error("log", error);
+                    return RETRY_MIN;
+                }
+                return IDLE;
+            }
+        }
+        self.note_background_ok("log");
+        if self.stalls.dirty.load(Ordering::Acquire) {
+            PROMISE_WITHIN
+        } else {
+            IDLE.min(self.options.sync_interval)
+        }
+    }
+}
