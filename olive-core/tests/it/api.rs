@@ -1,0 +1,13 @@
+//! The face: every call, every bad input, what is given back and what is kept.
+
+mod bad_input;
+mod basics;
+mod checkpoint;
+mod concurrent;
+mod handles;
+mod keyspaces;
+mod large;
+mod ranges;
+mod space;
+pub(crate) mod support;
+mod tells;

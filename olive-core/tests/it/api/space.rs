@@ -1,0 +1,189 @@
+//! Space comes back: from drops, deletes, old versions and files that nothing holds.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use olive_core::{Maintenance, Options};
+
+use super::support::{Scratch, settle, tiny};
+
+fn files(dir: &Path, ending: &str) -> Vec<String> {
+    std::fs::read_dir(dir)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(ending))
+        .collect()
+}
+
+fn allocated_bytes(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).expect("a folder");
+    files.map(|entry| entry.expect("an entry").metadata().expect("a file").blocks() * 512).sum()
+}
+
+#[test]
+fn an_empty_database_takes_less_than_a_mebibyte() {
+    let scratch = Scratch::new();
+    let db = Options::default().open(scratch.path()).expect("a new database");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(allocated_bytes(&scratch.path()) < 1 << 20);
+    db.put("k", "v").expect("a put");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(allocated_bytes(&scratch.path()) < 1 << 20);
+    db.close().expect("a close");
+    assert!(allocated_bytes(&scratch.path()) < 1 << 20);
+}
+
+#[test]
+fn a_dropped_keyspace_gives_its_space_back_by_itself() {
+    for maintenance in [Maintenance::Manual, Maintenance::Threads] {
+        let scratch = Scratch::new();
+        let options = Options::default().maintenance(maintenance).memtable_bytes(256 << 10);
+        let db = options.open(scratch.path()).expect("a new database");
+        let large = db.keyspace("large").expect("a keyspace");
+        for number in 0..2000 {
+            large.put(format!("k{number}"), [1; 1000]).expect("a put");
+        }
+        db.put("kept", "v").expect("a put");
+        db.keyspace("behind").expect("a keyspace").put("kept", "w").expect("a put");
+        db.flush().expect("a flush");
+        assert!(db.stats().expect("stats").table_bytes > 2_000_000);
+        db.drop_keyspace("large").expect("a drop");
+        let mut left = 0;
+        for _ in 0..300 {
+            if maintenance == Maintenance::Manual {
+                settle(&db).expect("maintenance");
+            }
+            left = db.stats().expect("stats").table_bytes;
+            if left < 100_000 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(left < 100_000, "{maintenance:?}: {left} bytes are left");
+        db.compact_range(..).expect("a compaction");
+        assert_eq!(db.get("kept").expect("a get").expect("a value"), b"v");
+    }
+}
+
+#[test]
+fn what_was_deleted_and_compacted_leaves_nothing() {
+    let scratch = Scratch::new();
+    let db = Options::default().memtable_bytes(1 << 20).open(scratch.path()).expect("a database");
+    for number in 0..20_000 {
+        db.put(format!("k{number:06}"), [1; 200]).expect("a put");
+    }
+    db.compact_range(..).expect("a compaction");
+    assert!(db.stats().expect("stats").table_bytes > 4_000_000);
+    let snapshot = db.snapshot().expect("a snapshot");
+    for number in 0..20_000 {
+        db.delete(format!("k{number:06}")).expect("a delete");
+    }
+    db.compact_range(..).expect("a compaction");
+    assert!(db.stats().expect("stats").table_bytes > 4_000_000, "a snapshot holds it");
+    assert_eq!(snapshot.iter().expect("a walk").count(), 20_000);
+    drop(snapshot);
+    db.compact_range(..).expect("a compaction");
+    let left = db.stats().expect("stats").table_bytes;
+    assert!(left < 10_000, "{left} bytes are left");
+    assert_eq!(db.iter().expect("a walk").count(), 0);
+    let on_disk: u64 = files(&scratch.path(), ".sst")
+        .iter()
+        .map(|name| std::fs::metadata(scratch.path().join(name)).expect("a file").len())
+        .sum();
+    assert!(on_disk < 1_000_000, "{on_disk} bytes of tables are on disk");
+}
+
+#[test]
+fn overwritten_versions_go_without_being_asked() {
+    let scratch = Scratch::new();
+    let db = tiny().open(scratch.path()).expect("a new database");
+    for round in 0..60_u32 {
+        for number in 0..20 {
+            db.put(format!("k{number:02}"), round.to_le_bytes().repeat(10)).expect("a put");
+        }
+        settle(&db).expect("maintenance");
+    }
+    let stats = db.stats().expect("stats");
+    assert!(stats.table_bytes < 40_000, "{} bytes for 20 entries", stats.table_bytes);
+    assert!(files(&scratch.path(), ".wal").len() <= 4);
+    assert_eq!(files(&scratch.path(), "").iter().filter(|n| n.starts_with("MANIFEST")).count(), 1);
+}
+
+#[test]
+fn files_go_when_nothing_holds_them() {
+    let scratch = Scratch::new();
+    let db = tiny().open(scratch.path()).expect("a new database");
+    for number in 0..50 {
+        db.put(format!("k{number:02}"), [1; 600]).expect("a put");
+    }
+    db.compact_range(..).expect("a compaction");
+    settle(&db).expect("maintenance");
+    let live = |db: &olive_core::Db| -> usize {
+        db.stats().expect("stats").levels.iter().map(|level| level.tables as usize).sum()
+    };
+    assert_eq!(files(&scratch.path(), ".sst").len(), live(&db));
+    let value = db.get("k10").expect("a get").expect("a value");
+    let mut walk = db.iter().expect("a walk");
+    for number in 0..50 {
+        db.delete(format!("k{number:02}")).expect("a delete");
+    }
+    db.compact_range(..).expect("a compaction");
+    settle(&db).expect("maintenance");
+    assert!(db.stats().expect("stats").obsolete_bytes > 0, "a walk and a value hold tables");
+    assert!(walk.all(|entry| entry.is_ok_and(|(_, value)| value == [1; 600])));
+    drop(walk);
+    settle(&db).expect("maintenance");
+    let held = files(&scratch.path(), ".sst").len() - live(&db);
+    assert_eq!(held, 1, "one table is held by one value");
+    assert_eq!(value, [1; 600]);
+    drop(value);
+    settle(&db).expect("maintenance");
+    assert_eq!(files(&scratch.path(), ".sst").len(), live(&db));
+    assert_eq!(db.stats().expect("stats").obsolete_bytes, 0);
+}
+
+#[test]
+fn a_table_held_at_close_goes_at_the_next_open() {
+    let scratch = Scratch::new();
+    let db = tiny().open(scratch.path()).expect("a new database");
+    db.put("k", [1; 600]).expect("a put");
+    db.flush().expect("a flush");
+    let value = db.get("k").expect("a get").expect("a value");
+    db.delete("k").expect("a delete");
+    db.compact_range(..).expect("a compaction");
+    db.close().expect("a close");
+    assert_eq!(value, [1; 600]);
+    let db = tiny().open(scratch.path()).expect("a reopen");
+    assert_eq!(files(&scratch.path(), ".sst"), Vec::<String>::new());
+    assert_eq!(value, [1; 600], "a mapping outlives its name");
+    drop(db);
+}
+
+#[test]
+fn a_keyspace_dropped_before_a_reopen_gives_its_space_back() {
+    let scratch = Scratch::new();
+    let options = || Options::default().maintenance(Maintenance::Manual);
+    let db = options().open(scratch.path()).expect("a new database");
+    let large = db.keyspace("large").expect("a keyspace");
+    let behind = db.keyspace("behind").expect("a keyspace");
+    db.put("before", "v").expect("a put");
+    behind.put("k", "w").expect("a put");
+    for number in 0..500 {
+        large.put(format!("k{number}"), [1; 1000]).expect("a put");
+    }
+    db.flush().expect("a flush");
+    let snapshot = db.snapshot().expect("a snapshot");
+    db.drop_keyspace("large").expect("a drop");
+    settle(&db).expect("maintenance");
+    assert!(db.stats().expect("stats").table_bytes > 400_000, "a snapshot reads it");
+    let then = snapshot.keyspace("large").expect("a look").expect("it was there");
+    assert_eq!(then.iter().expect("a walk").count(), 500);
+    db.close().expect("a close");
+    let db = options().open(scratch.path()).expect("a reopen");
+    settle(&db).expect("maintenance");
+    let left = db.stats().expect("stats").table_bytes;
+    assert!(left < 20_000, "{left} bytes are left");
+    assert_eq!(db.get("before").expect("a get").expect("a value"), b"v");
+    assert_eq!(db.keyspace("behind").expect("k").get("k").expect("a get").expect("v"), b"w");
+}

@@ -1,0 +1,6 @@
+//! Calls of the system that fail: an error or a right answer, and nothing lost.
+
+mod disk_full;
+mod lessons;
+mod nth_call;
+mod poison;

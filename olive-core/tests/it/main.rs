@@ -1,0 +1,10 @@
+//! Olive's promises, tested from outside: one binary.
+mod api;
+mod corruption;
+mod crash;
+mod floors;
+mod golden_manifest;
+mod golden_table;
+mod golden_wal;
+mod model;
+mod recovery;
