@@ -1,0 +1,282 @@
+//! What each command does to the database, and its answer.
+
+use std::ops::Bound;
+
+use olive_client::protocol::{
+    Command, ErrorKind, Header, Keys, Number, Operation, Operations, PAGE_BYTES_MAX, Refusal,
+    VERSION,
+};
+use olive_core::{Snapshot, WriteBatch};
+
+use crate::buffer::Body;
+use crate::connection::{Stop, Writer};
+use crate::shared::Shared;
+
+/// Values up to this are copied behind earlier answers; longer ones are sent from where
+/// the engine has them.
+const COPIED_BYTES_MAX: usize = 8 << 10;
+
+/// Answers up to this are copied together at once; of longer ones all lengths are summed
+/// first.
+const SUMMED_BYTES: usize = 64 << 10;
+
+/// What a connection does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    Request,
+    /// The client has given a token, or there is none to give.
+    Authenticated,
+    Quit,
+}
+
+impl From<olive_core::Error> for Stop {
+    fn from(error: olive_core::Error) -> Stop {
+        use olive_core::ErrorKind as Engine;
+        let kind = match error.kind() {
+            Engine::Corruption => ErrorKind::Corruption,
+            Engine::Io => ErrorKind::Io,
+            Engine::DiskFull => ErrorKind::DiskFull,
+            Engine::Stalled => ErrorKind::Stalled,
+            Engine::Poisoned => ErrorKind::Poisoned,
+            Engine::ReadOnly => ErrorKind::ReadOnly,
+            _ => ErrorKind::Internal,
+        };
+        Stop::Refused(Refusal::going_on(kind, error.to_string()))
+    }
+}
+
+/// Executes one command, and puts its answer into the output. Where it is an ERROR, the
+/// caller sends that.
+pub(crate) fn execute(
+    shared: &Shared,
+    writer: &mut Writer<'_>,
+    command: &Command<'_>,
+) -> Result<Next, Stop> {
+    match *command {
+        Command::Get { key } => get(shared, writer, key)?,
+        Command::Put { key, value } => {
+            shared.db.put_with(key, value, &shared.write_options)?;
+            ok(writer)?;
+        }
+        Command::Delete { key } => {
+            shared.db.delete_with(key, &shared.write_options)?;
+            ok(writer)?;
+        }
+        Command::MultiGet(keys) => multi_get(shared, writer, keys)?,
+        Command::Batch(operations) => {
+            write(shared, operations)?;
+            ok(writer)?;
+        }
+        Command::Scan { start, end, limit, reverse } => {
+            scan(shared, writer, start, end, limit, reverse)?;
+        }
+        Command::Ping => ok(writer)?,
+        Command::Stats => send(writer, shared.stats()?.as_bytes())?,
+        Command::Hello { version, name } => hello(shared, writer, version, name)?,
+        Command::Auth { token } => return auth(shared, writer, token),
+        Command::Quit => {
+            ok(writer)?;
+            return Ok(Next::Quit);
+        }
+        _ => {
+            let text = "this verb is not served";
+            return Err(Stop::Refused(Refusal::closing(ErrorKind::Internal, text)));
+        }
+    }
+    Ok(Next::Request)
+}
+
+fn ok(writer: &mut Writer<'_>) -> Result<(), Stop> {
+    writer.put_short(b"OK\n")
+}
+
+fn send(writer: &mut Writer<'_>, body: &[u8]) -> Result<(), Stop> {
+    writer.put_short(&Header::ok(body.len()))?;
+    Ok(writer.output.push(body)?)
+}
+
+fn too_large(bytes: usize, max: usize) -> Stop {
+    let text = format!("the answer has {bytes} bytes or more, over the limit of {max}");
+    Stop::Refused(Refusal::going_on(ErrorKind::TooLarge, text))
+}
+
+fn get(shared: &Shared, writer: &mut Writer<'_>, key: &[u8]) -> Result<(), Stop> {
+    writer.make_room(COPIED_BYTES_MAX + Header::BYTES_MAX)?;
+    let output = &mut writer.output;
+    let found = shared.db.get_with(key, |value| {
+        if value.len() > COPIED_BYTES_MAX {
+            return Ok(false);
+        }
+        output.push(&Header::ok(value.len()))?;
+        output.push(value).map(|()| true)
+    })?;
+    match found.transpose()? {
+        None => writer.put_short(b"NOTFOUND\n"),
+        Some(true) => Ok(()),
+        Some(false) => get_large(shared, writer, key),
+    }
+}
+
+/// Sends a value without a copy of our own. It is charged all the same: the engine may
+/// have made one.
+fn get_large(shared: &Shared, writer: &mut Writer<'_>, key: &[u8]) -> Result<(), Stop> {
+    let Some(value) = shared.db.get(key)? else { return writer.put_short(b"NOTFOUND\n") };
+    if value.len() > shared.config.reply_bytes_max {
+        return Err(too_large(value.len(), shared.config.reply_bytes_max));
+    }
+    let _charge = shared.budget.take(value.len()).ok_or(crate::buffer::NoRoom)?;
+    writer.put_short(&Header::ok(value.len()))?;
+    Ok(writer.flush_with(&value)?)
+}
+
+/// Appends the items of a body by `fill`, and its header when the length is known. What
+/// was appended is taken back when that fails.
+fn body(
+    writer: &mut Writer<'_>,
+    fill: impl FnOnce(&mut Writer<'_>, &Body) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    writer.make_room(Header::BYTES_MAX)?;
+    let body = writer.output.begin()?;
+    let filled = fill(writer, &body);
+    match filled {
+        Ok(()) => {
+            let header = Header::ok(writer.output.body_bytes(&body));
+            writer.output.finish(&body, &header);
+            Ok(())
+        }
+        Err(stop) => {
+            writer.output.abandon(&body);
+            Err(stop)
+        }
+    }
+}
+
+fn multi_get(shared: &Shared, writer: &mut Writer<'_>, keys: Keys<'_>) -> Result<(), Stop> {
+    let max = shared.config.reply_bytes_max;
+    // All as of one moment.
+    let snapshot = shared.db.snapshot()?;
+    body(writer, |writer, body| {
+        let output = &mut writer.output;
+        let mut summed = false;
+        let mut left = keys;
+        while let Some(key) = left.next() {
+            let sum = output.body_bytes(body);
+            if sum > SUMMED_BYTES && !summed {
+                check_sum(&snapshot, key, left, sum, max)?;
+                summed = true;
+            }
+            let found = snapshot.get_with(key, |value| {
+                if sum + value.len() > max {
+                    return Err(too_large(sum + value.len(), max));
+                }
+                output.push(&Number(value.len() as u64).digits())?;
+                output.push(b"\n")?;
+                Ok(output.push(value)?)
+            })?;
+            match found {
+                Some(pushed) => pushed?,
+                None => output.push(b"-1\n")?,
+            }
+            let sum = output.body_bytes(body);
+            if sum > max {
+                return Err(too_large(sum, max));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Refuses an answer that would be too large before the rest of it is copied: one key a
+/// thousand times is easily asked for.
+fn check_sum(
+    snapshot: &Snapshot,
+    key: &[u8],
+    keys: Keys<'_>,
+    mut sum: usize,
+    max: usize,
+) -> Result<(), Stop> {
+    for key in std::iter::once(key).chain(keys) {
+        let found = snapshot
+            .get_with(key, |value| Number(value.len() as u64).digits().len() + 1 + value.len())?;
+        sum += found.unwrap_or(3);
+        if sum > max {
+            return Err(too_large(sum, max));
+        }
+    }
+    Ok(())
+}
+
+fn write(shared: &Shared, operations: Operations<'_>) -> Result<(), Stop> {
+    // The engine's batch is a second copy of the request.
+    let _charge = shared.budget.take(operations.bytes().len()).ok_or(crate::buffer::NoRoom)?;
+    let mut batch = WriteBatch::new();
+    for operation in operations {
+        match operation {
+            Operation::Put { key, value } => batch.put(key, value),
+            Operation::Delete { key } => batch.delete(key),
+        };
+    }
+    Ok(shared.db.write_with(&batch, &shared.write_options)?)
+}
+
+fn scan(
+    shared: &Shared,
+    writer: &mut Writer<'_>,
+    start: &[u8],
+    end: &[u8],
+    limit: u64,
+    reverse: bool,
+) -> Result<(), Stop> {
+    let end = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
+    let mut entries = shared.db.range((Bound::Included(start), end))?;
+    body(writer, |writer, body| {
+        for _ in 0..limit {
+            let next = if reverse { entries.next_back() } else { entries.next() };
+            let Some(entry) = next else { break };
+            let (key, value) = entry?;
+            let sum = writer.output.body_bytes(body);
+            let (klen, vlen) =
+                (Number(key.len() as u64).digits(), Number(value.len() as u64).digits());
+            let more = klen.len() + vlen.len() + 2 + key.len() + value.len();
+            if sum > 0 && sum + more > PAGE_BYTES_MAX.min(shared.config.reply_bytes_max) {
+                break;
+            }
+            if more > shared.config.reply_bytes_max {
+                return Err(too_large(more, shared.config.reply_bytes_max));
+            }
+            for part in [&klen, &b" "[..], &vlen, b"\n", &key, &value] {
+                writer.output.push(part)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn hello(
+    shared: &Shared,
+    writer: &mut Writer<'_>,
+    version: u64,
+    name: Option<&[u8]>,
+) -> Result<(), Stop> {
+    if version != VERSION {
+        let text = format!("version {version} is not spoken here, only {VERSION}");
+        return Err(Stop::Refused(Refusal::going_on(ErrorKind::Protocol, text)));
+    }
+    if let Some(name) = name {
+        let name = olive_client::protocol::escape(name, 255);
+        log::debug!("{}: calls itself {name}", writer.addr());
+    }
+    send(writer, shared.hello.as_bytes())
+}
+
+fn auth(shared: &Shared, writer: &mut Writer<'_>, token: &[u8]) -> Result<Next, Stop> {
+    match &shared.config.tokens {
+        Some(tokens) if !tokens.has(token) => {
+            Err(Stop::Refused(Refusal::closing(ErrorKind::Auth, "the token is wrong")))
+        }
+        _ => {
+            ok(writer)?;
+            Ok(Next::Authenticated)
+        }
+    }
+}

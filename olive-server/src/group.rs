@@ -1,0 +1,127 @@
+//! [`Group`]: small writes that came together are written together.
+//!
+//! ```text
+//! PUT a … PUT b … DELETE c … GET a      one read brought them
+//! └──────── one batch ────────┘
+//! ```
+//!
+//! A client that pipelines has no answer to any of them yet, so they may well share one
+//! log record, and where writes are synced, one sync. Whatever else comes, comes behind
+//! them; if the batch fails, each of them has failed.
+
+use olive_client::protocol::Command;
+use olive_core::WriteBatch;
+
+use crate::connection::{Stop, Writer};
+use crate::shared::Shared;
+
+/// The most that a group holds, in bytes as the engine encodes them.
+pub(crate) const GROUP_BYTES_MAX: usize = 16 << 10;
+/// Larger writes gain nothing by being copied into a group.
+const MEMBER_BYTES_MAX: usize = 4 << 10;
+/// What the engine's encoding takes beside key and value, at most.
+const OVERHEAD_BYTES: usize = 32;
+
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    batch: WriteBatch,
+}
+
+impl Group {
+    /// Takes a write if it is one of those; `more` says whether anything has come behind
+    /// it, without which the first is better written alone.
+    pub(crate) fn take(&mut self, command: &Command<'_>, more: bool) -> bool {
+        let (key, value) = match *command {
+            Command::Put { key, value } => (key, Some(value)),
+            Command::Delete { key } => (key, None),
+            _ => return false,
+        };
+        let bytes = key.len() + value.map_or(0, <[u8]>::len) + OVERHEAD_BYTES;
+        let fits = self.batch.encoded_bytes() + bytes <= GROUP_BYTES_MAX;
+        if !fits || bytes > MEMBER_BYTES_MAX || (self.batch.is_empty() && !more) {
+            return false;
+        }
+        match value {
+            Some(value) => self.batch.put(key, value),
+            None => self.batch.delete(key),
+        };
+        true
+    }
+
+    /// Writes what was taken, and answers each.
+    ///
+    /// # Errors
+    ///
+    /// Only what ends the connection: that the batch failed is an answer.
+    pub(crate) fn write(&mut self, shared: &Shared, writer: &mut Writer<'_>) -> Result<(), Stop> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let written = shared.db.write_with(&self.batch, &shared.write_options);
+        let writes = self.batch.len();
+        self.batch.clear();
+        match written.map_err(Stop::from) {
+            Ok(()) => (0..writes).try_for_each(|_| writer.put_short(b"OK\n")),
+            Err(Stop::Refused(refusal)) => (0..writes).try_for_each(|_| writer.refuse(&refusal)),
+            Err(lost) => Err(lost),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::layer::Layer;
+    use crate::peers::Peers;
+
+    #[test]
+    fn only_small_writes_that_came_together_are_taken() {
+        let mut group = Group::default();
+        let put = Command::Put { key: b"k", value: b"v" };
+        assert!(!group.take(&put, false), "nothing came behind it");
+        assert!(group.take(&put, true));
+        assert!(group.take(&Command::Delete { key: b"k" }, false));
+        assert!(!group.take(&Command::Get { key: b"k" }, true));
+        assert!(!group.take(&Command::Put { key: b"k", value: &[0; MEMBER_BYTES_MAX] }, true));
+        let mut taken = 2;
+        while group.take(&Command::Put { key: b"k", value: &[0; 1_000] }, true) {
+            taken += 1;
+        }
+        assert_eq!(group.batch.len(), taken);
+        assert!(group.batch.encoded_bytes() <= GROUP_BYTES_MAX && taken > 14);
+    }
+
+    #[test]
+    fn each_write_is_answered_and_each_has_failed_where_the_batch_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = olive_core::Db::open(dir.path().join("db")).unwrap();
+        let config = Config::resolve(Layer::default()).unwrap();
+        let peers = Peers::new();
+        let shared = Shared::new(db.clone(), config, Arc::clone(&peers));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let listed = peers.add(TcpStream::connect(addr).unwrap(), addr, 1).unwrap();
+        let mut writer = Writer::new(&shared, &listed.peer).unwrap();
+        let mut group = Group::default();
+        let mut fill = |writer: &mut Writer<'_>| {
+            assert!(group.take(&Command::Put { key: b"k", value: b"v" }, true));
+            assert!(group.take(&Command::Delete { key: b"k" }, true));
+            assert!(group.take(&Command::Put { key: b"l", value: b"w" }, true));
+            group.write(&shared, writer).unwrap();
+            assert!(group.batch.is_empty());
+        };
+        fill(&mut writer);
+        assert_eq!(writer.output.bytes(), b"OK\nOK\nOK\n");
+        assert!(db.get("k").unwrap().is_none() && db.get("l").unwrap().unwrap() == b"w");
+        db.close().unwrap();
+        fill(&mut writer);
+        let answers = String::from_utf8_lossy(&writer.output.bytes()[9..]).into_owned();
+        let lines: Vec<&str> = answers.lines().collect();
+        assert_eq!(lines.len(), 3, "{answers}");
+        assert!(lines.iter().all(|line| line.starts_with("ERROR internal ")), "{answers}");
+    }
+}
