@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use olive_client::{Client, ClientOptions};
+use olive_client::protocol::ErrorKind;
+use olive_client::{Client, ClientOptions, Error};
 use olive_server::{Config, Layer, Server, Stopper};
 use tempfile::TempDir;
 
@@ -51,9 +52,20 @@ impl Running {
 
     /// A number of STATS, by the path to it.
     pub(crate) fn stat(&self, path: &str) -> u64 {
-        let stats: serde_json::Value =
-            serde_json::from_str(&self.client().stats().unwrap()).unwrap();
-        stats.pointer(path).and_then(serde_json::Value::as_u64).unwrap()
+        self.stat_unless_busy(path).unwrap()
+    }
+
+    /// The same, or `None` while all buffers are taken: then the one who asks is told
+    /// that the server is busy, as anybody is.
+    pub(crate) fn stat_unless_busy(&self, path: &str) -> Option<u64> {
+        let options = ClientOptions::default().timeout(Duration::from_secs(60));
+        let asked = options.connect(&self.addr).and_then(|mut client| client.stats());
+        let text = match asked {
+            Err(Error::Server { kind: ErrorKind::Busy, .. }) => return None,
+            asked => asked.unwrap(),
+        };
+        let stats: serde_json::Value = serde_json::from_str(&text).unwrap();
+        stats.pointer(path).and_then(serde_json::Value::as_u64)
     }
 }
 
