@@ -9,5 +9,4 @@ mod keyspaces;
 mod large;
 mod ranges;
 mod space;
-pub(crate) mod support;
 mod tells;

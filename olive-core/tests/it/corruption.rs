@@ -8,7 +8,7 @@ use olive_core::internals::open_read_only_on;
 use olive_core::internals::vfs::sim::SimVfs;
 use olive_core::{Db, ErrorKind, Options, RecoveryMode, Result, TableIo};
 
-use crate::api::support::{DIR, Model, Random, is_damage, open_sim, settle, tiny};
+use crate::support::{DIR, Model, Random, is_damage, open_sim, settle, tiny};
 
 /// Every how many bytes a bit is flipped, or a length is cut to.
 const STRIDE: usize = 7;

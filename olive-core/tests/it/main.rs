@@ -8,3 +8,5 @@ mod golden_table;
 mod golden_wal;
 mod model;
 mod recovery;
+#[path = "../support/mod.rs"]
+mod support;

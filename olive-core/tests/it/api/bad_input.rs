@@ -7,7 +7,7 @@ use std::time::Duration;
 use olive_core::internals::format::manifest_line::{CHECKED_FROM, FORMAT};
 use olive_core::{Db, ErrorKind, Options, WriteBatch, WriteOptions};
 
-use super::support::{Scratch, entries, kind, tiny};
+use crate::support::{Scratch, entries, kind, tiny};
 
 const LOCKED_PATH: &str = "OLIVE_TEST_LOCKED_PATH";
 

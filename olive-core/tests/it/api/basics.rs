@@ -7,7 +7,7 @@ use olive_core::{
     Snapshot, TableIo, Value, WriteBatch, WriteOptions,
 };
 
-use super::support::{Scratch, entries, settle, tiny};
+use crate::support::{Scratch, entries, settle, tiny};
 
 /// All the ways to read one key say the same.
 fn all_ways(reader: &impl Reader, key: &[u8], expected: Option<&[u8]>) {

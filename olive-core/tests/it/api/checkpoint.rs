@@ -7,7 +7,7 @@ use olive_core::internals::open_on;
 use olive_core::internals::vfs::sim::{Action, CrashMode, OpKind, SimVfs, errno};
 use olive_core::{Db, ErrorKind, Options};
 
-use super::support::{Model, Scratch, kind, open_sim, tiny};
+use crate::support::{Model, Scratch, kind, open_sim, tiny};
 
 #[test]
 fn a_checkpoint_opens_by_itself_goes_its_own_way_and_outlives_its_source() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use olive_core::{Durability, Options, Reader, WalIo, WriteBatch, WriteOptions};
 
-use super::support::{Scratch, tiny};
+use crate::support::{Scratch, tiny};
 
 const KEYS: u64 = 400;
 
@@ -185,9 +185,9 @@ fn keyspaces_made_and_dropped_at_once() {
         }
     });
     let names = db.keyspaces().expect("names");
-    let model = super::support::Model::of(&db).expect("a read");
+    let model = crate::support::Model::of(&db).expect("a read");
     db.close().expect("a close");
     let db = tiny().open(scratch.path()).expect("a reopen");
     assert_eq!(db.keyspaces().expect("names"), names);
-    assert_eq!(super::support::Model::of(&db).expect("a read"), model);
+    assert_eq!(crate::support::Model::of(&db).expect("a read"), model);
 }

@@ -2,7 +2,7 @@
 
 use olive_core::{Db, ErrorKind, Keyspace, Snapshot, WriteBatch};
 
-use super::support::{Scratch, kind, tiny};
+use crate::support::{Scratch, kind, tiny};
 
 #[test]
 fn every_call_after_close_says_closed_and_held_values_stay() {

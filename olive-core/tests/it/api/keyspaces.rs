@@ -2,7 +2,7 @@
 
 use olive_core::{ErrorKind, WriteBatch};
 
-use super::support::{Scratch, entries, kind, settle, tiny};
+use crate::support::{Scratch, entries, kind, settle, tiny};
 
 #[test]
 fn so_many_keyspaces_that_their_ids_take_two_bytes() {
@@ -112,7 +112,7 @@ fn a_dropped_keyspace_fails_by_all_its_handles_and_begins_empty_again() {
 #[test]
 fn batches_over_keyspaces_are_whole_after_a_kill() {
     let vfs = olive_core::internals::vfs::sim::SimVfs::new(1);
-    let db = super::support::open_sim(tiny(), &vfs).expect("a new database");
+    let db = crate::support::open_sim(tiny(), &vfs).expect("a new database");
     let (left, right) = (db.keyspace("left").expect("k"), db.keyspace("right").expect("k"));
     for number in 0..100_u32 {
         let mut batch = WriteBatch::new();
@@ -123,7 +123,7 @@ fn batches_over_keyspaces_are_whole_after_a_kill() {
         }
         left.write(&batch).expect("a batch, by any handle");
     }
-    let db = super::support::open_sim(tiny(), &vfs.kill_now()).expect("an open");
+    let db = crate::support::open_sim(tiny(), &vfs.kill_now()).expect("an open");
     assert_eq!(db.get("count").expect("a get").expect("a value"), 99_u32.to_le_bytes());
     assert_eq!(db.keyspace("left").expect("k").iter().expect("a walk").count(), 1);
     assert_eq!(db.keyspace("right").expect("k").iter().expect("a walk").count(), 100);

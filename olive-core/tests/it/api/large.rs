@@ -2,7 +2,7 @@
 
 use olive_core::{Db, Options, TableIo, WalIo};
 
-use super::support::{Random, Scratch};
+use crate::support::{Random, Scratch};
 
 fn value(len: usize) -> Vec<u8> {
     let mut random = Random(len as u64);

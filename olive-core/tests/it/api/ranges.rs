@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use olive_core::{Db, Reader};
 
-use super::support::{Random, Scratch, tiny};
+use crate::support::{Random, Scratch, tiny};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use olive_core::{Maintenance, Options};
 
-use super::support::{Scratch, settle, tiny};
+use crate::support::{Scratch, settle, tiny};
 
 fn files(dir: &Path, ending: &str) -> Vec<String> {
     std::fs::read_dir(dir)

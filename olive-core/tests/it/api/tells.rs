@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use olive_core::{Durability, Options, Stats, WriteOptions};
 
-use super::support::{Scratch, settle, tiny};
+use crate::support::{Scratch, settle, tiny};
 
 #[test]
 fn stats_are_plausible() {
@@ -189,7 +189,7 @@ fn a_write_that_waits_for_a_flush_that_fails_says_so_and_goes_on_later() {
     let vfs = SimVfs::new(1);
     vfs.set_tick(Duration::from_micros(100));
     let threads = tiny().maintenance(olive_core::Maintenance::Threads);
-    let db = super::support::open_sim(threads, &vfs).expect("a new database");
+    let db = crate::support::open_sim(threads, &vfs).expect("a new database");
     db.put("first", "v").expect("a put");
     // No table can be created: memtables wait, and writes for them.
     vfs.set_filter(Some(Arc::new(|entry| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use olive_core::internals::vfs::sim::{Action, OpKind, SimVfs, errno};
 use olive_core::{Db, Error, ErrorKind, Maintenance, WalIo};
 
-use crate::api::support::{entries, open_sim, tiny};
+use crate::support::{entries, open_sim, tiny};
 
 /// Puts until one fails; says how many did not, and with what the last one failed.
 fn fill(db: &Db, value: &[u8]) -> (u32, Error) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use olive_core::internals::vfs::sim::{Action, CrashMode, Fault, OpKind, SimVfs, errno};
 use olive_core::{Db, ErrorKind, TableIo, WalIo};
 
-use crate::api::support::{DIR, Model, entries, kind, open_sim, settle, tiny};
+use crate::support::{DIR, Model, entries, kind, open_sim, settle, tiny};
 
 fn filled(vfs: &SimVfs) -> Db {
     let db = open_sim(tiny(), vfs).expect("a new database");

@@ -3,7 +3,7 @@
 use olive_core::internals::vfs::sim::{CrashMode, Fault, OpKind, SimVfs, errno};
 use olive_core::{Db, Durability, ErrorKind, Options, Result, TableIo, WalIo};
 
-use crate::api::support::{Model, Step, is_damage, open_sim, script, tiny};
+use crate::support::{Model, Step, is_damage, open_sim, script, tiny};
 
 /// The states that the database may be in, given what its calls answered.
 struct Possible(Vec<Model>);

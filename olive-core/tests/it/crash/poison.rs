@@ -3,7 +3,7 @@
 use olive_core::internals::vfs::sim::{Fault, OpKind, SimVfs, errno};
 use olive_core::{Db, Durability, ErrorKind, WriteOptions};
 
-use crate::api::support::{entries, kind, open_sim, tiny};
+use crate::support::{entries, kind, open_sim, tiny};
 
 fn durable() -> WriteOptions {
     WriteOptions::default().durability(Durability::Sync)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use olive_core::internals::vfs::sim::{Action, CrashMode, Fill, OpKind, SimVfs};
 use olive_core::{Options, WalIo};
 
-use crate::api::support::{Model, Run, open_sim, script, tiny};
+use crate::support::{Model, Run, open_sim, script, tiny};
 
 const MODES: [CrashMode; 8] = [
     CrashMode::Synced,

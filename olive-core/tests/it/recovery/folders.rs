@@ -7,7 +7,7 @@ use olive_core::internals::open_read_only_on;
 use olive_core::internals::vfs::sim::SimVfs;
 use olive_core::{Db, ErrorKind, Options, RecoveryMode, Result};
 
-use crate::api::support::{DIR, Model, kind, open_sim, settle, tiny};
+use crate::support::{DIR, Model, kind, open_sim, settle, tiny};
 
 fn names(vfs: &SimVfs, ending: &str) -> Vec<PathBuf> {
     let mut paths = vfs.paths();
