@@ -42,7 +42,7 @@ fn block_search(c: &mut Criterion) {
         entries += 1;
     }
     let mut bytes = Vec::new();
-    builder.encode(&mut bytes);
+    builder.encode(&mut bytes, 0);
     let mut group = c.benchmark_group("block");
     for (name, off) in [("hit", 0), ("miss", 1)] {
         let keys: Vec<[u8; 17]> =

@@ -154,10 +154,11 @@ impl Layout {
     }
 }
 
-/// Refuses a block whose checksum is not that of its bytes.
-pub fn check(block: &[u8]) -> Result<(), BadBytes> {
+/// Refuses a block whose checksum is not that of its bytes in its place: `mask` is the
+/// place's [mask](checksum::place_mask).
+pub fn check(block: &[u8], mask: u32) -> Result<(), BadBytes> {
     match (coding::u32_at(block, 0), block.get(4..)) {
-        (Some(expected), Some(rest)) => checksum::check(rest, expected, 0, "a data block"),
+        (Some(stored), Some(rest)) => checksum::check(rest, stored ^ mask, 0, "a data block"),
         _ => Err(BadBytes::new(0, format!("a block of {} bytes", block.len()))),
     }
 }

@@ -129,7 +129,8 @@ impl BlockBuilder {
     }
 
     /// Appends the block to `out` and empties the builder. It must have an entry.
-    pub fn encode(&mut self, out: &mut Vec<u8>) -> BlockFacts {
+    /// `mask` is that of its [place](checksum::place_mask).
+    pub fn encode(&mut self, out: &mut Vec<u8>, mask: u32) -> BlockFacts {
         let start = out.len();
         let (bytes, wide) = self.shape.block_bytes(self.count(), self.values.len());
         out.reserve(bytes);
@@ -146,7 +147,7 @@ impl BlockBuilder {
         }
         self.encode_entries(out);
         debug_assert_eq!(out.len() - start, bytes, "the size that was counted");
-        let crc = checksum::crc32(&out[start + 4..]);
+        let crc = checksum::crc32(&out[start + 4..]) ^ mask;
         out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
         self.keys.clear();
         self.values.clear();
@@ -162,6 +163,7 @@ impl BlockBuilder {
         key: InternalKey<'_>,
         value: &[u8],
         older_version: bool,
+        mask: u32,
     ) -> (Vec<u8>, BlockFacts) {
         let mut builder = BlockBuilder::default();
         let _ = builder.add(key, &[], older_version, 0);
@@ -176,7 +178,7 @@ impl BlockBuilder {
         if builder.shape.tagged {
             coding::push_u64(&mut front, key.tag.0);
         }
-        let crc = checksum::crc32_of_two(&front[4..], value);
+        let crc = checksum::crc32_of_two(&front[4..], value) ^ mask;
         front[..4].copy_from_slice(&crc.to_le_bytes());
         (front, builder.facts)
     }

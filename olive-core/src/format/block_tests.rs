@@ -1,6 +1,9 @@
 use super::*;
 use crate::format::block_builder::BlockBuilder;
 
+/// Of no place in particular.
+const MASK: u32 = 0xC0FF_EE01;
+
 type Entries = Vec<(Vec<u8>, Tag, Vec<u8>)>;
 
 fn build(entries: &Entries) -> Vec<u8> {
@@ -14,7 +17,7 @@ fn build(entries: &Entries) -> Vec<u8> {
     }
     let mut out = vec![0xAA; 3];
     let bytes = builder.bytes();
-    let facts = builder.encode(&mut out);
+    let facts = builder.encode(&mut out, MASK);
     assert_eq!(facts.entries as usize, entries.len());
     assert_eq!(out.len(), 3 + bytes);
     assert!(builder.is_empty());
@@ -37,7 +40,8 @@ fn key_of(block: &Block<'_>, entry: &Entry<'_>) -> Vec<u8> {
 fn check_block(entries: Entries) {
     let entries = sorted(entries);
     let bytes = build(&entries);
-    check(&bytes).unwrap();
+    check(&bytes, MASK).unwrap();
+    assert!(check(&bytes, MASK ^ 1).is_err(), "a block of another place");
     let layout = Layout::parse(&bytes).unwrap();
     let block = Block::new(&bytes, &layout);
     assert_eq!(layout.count(), entries.len());
@@ -147,7 +151,7 @@ fn a_single_entry_has_the_same_bytes_whether_its_value_is_copied_or_not() {
     for (tag, len) in [(ZERO_PUT, 0), (put(5), 100), (put(5), 70_000)] {
         let value = vec![3; len];
         let key = InternalKey::new(b"scoped", tag);
-        let (front, facts) = BlockBuilder::front_of_single(key, &value, false);
+        let (front, facts) = BlockBuilder::front_of_single(key, &value, false, MASK);
         assert_eq!([front, value.clone()].concat(), build(&vec![(b"scoped".to_vec(), tag, value)]));
         assert_eq!((facts.entries, facts.seq_max), (1, tag.seq()));
     }
@@ -161,12 +165,12 @@ fn no_cut_and_no_flip_panics_and_the_checksum_finds_all() {
     for entries in [tagged, even] {
         let whole = build(&sorted(entries));
         for cut in 0..whole.len() {
-            assert!(check(&whole[..cut]).is_err() && Layout::parse(&whole[..cut]).is_err());
+            assert!(check(&whole[..cut], MASK).is_err() && Layout::parse(&whole[..cut]).is_err());
         }
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(check(&bytes).is_err(), "bit {bit}");
+            assert!(check(&bytes, MASK).is_err(), "bit {bit}");
             // Past the checksum, as when rot comes after the first read.
             let Ok(layout) = Layout::parse(&bytes) else { continue };
             let block = Block::new(&bytes, &layout);

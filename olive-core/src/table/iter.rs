@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::format::BadBytes;
-use crate::format::block::{self, Block, HEAD_BYTES, Layout};
+use crate::format::block::{Block, HEAD_BYTES, Layout};
 use crate::format::index::BlockAt;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, Tag};
@@ -124,7 +124,7 @@ impl TableIter {
             Source::Mapped(mapping) => self.enter_mapped(core, mapping, (before, i), at)?,
             Source::File(file) if self.scan => self.enter_window(core, &**file, at)?,
             Source::File(file) => {
-                let bytes = open::read_block(&**file, &table.path, at)?;
+                let bytes = core.read_block(&**file, &table.path, at)?;
                 self.bytes = Some(Arc::new(Mapping::owned(bytes)));
                 self.bytes_at = at.offset;
             }
@@ -153,7 +153,7 @@ impl TableIter {
         self.ahead.step(mapping, (before, i), at, self.scan);
         let path = &self.table.path;
         if self.scan {
-            open::check_all(path, mapping, at)
+            core.check_all(path, mapping, at)
         } else {
             core.check_mapped(path, mapping, i, at)
         }
@@ -174,7 +174,7 @@ impl TableIter {
         }
         let base = (at.offset - self.bytes_at) as usize;
         let bytes = block_bytes(self.bytes.as_ref(), base, at.len as usize);
-        block::check(bytes).map_err(|bad| open::damaged(path, at.offset, bad))
+        core.check_block(path, at, bytes)
     }
 
     /// Makes entry `position` of the current block the current entry.

@@ -269,7 +269,7 @@ impl Core {
                 }))
             }
             Source::File(file) => {
-                let bytes = read_block(&**file, path, at)?;
+                let bytes = self.read_block(&**file, path, at)?;
                 let found = find_in(&bytes, target).map_err(|bad| damaged(path, at.offset, bad))?;
                 Ok(found.map(|(tag, start, len)| Found {
                     tag,
@@ -300,7 +300,7 @@ impl Core {
                 Ok(())
             }
             word => {
-                check_all(path, mapping, at)?;
+                self.check_all(path, mapping, at)?;
                 if let Some(word) = word {
                     word.fetch_or(bit, Ordering::Relaxed);
                 }
@@ -308,16 +308,36 @@ impl Core {
             }
         }
     }
+
+    /// Checks a mapped block. All of it is asked for first: under RANDOM advice each of
+    /// its pages would be a read of its own.
+    #[inline(never)]
+    pub(super) fn check_all(&self, path: &Path, mapping: &Mapping, at: BlockAt) -> Result<()> {
+        if at.len > PAGES_READ_SINGLY * 4096 {
+            mapping.will_need(at.offset as usize, at.len as usize);
+        }
+        self.check_block(path, at, slice(mapping, at))
+    }
+
+    /// Checks the bytes of the block at `at`.
+    pub(super) fn check_block(&self, path: &Path, at: BlockAt, bytes: &[u8]) -> Result<()> {
+        check_block(path, self.properties.table_id, at, bytes)
+    }
+
+    /// The block at `at`, read and checked.
+    pub(super) fn read_block(
+        &self,
+        file: &dyn VfsFile,
+        path: &Path,
+        at: BlockAt,
+    ) -> Result<Vec<u8>> {
+        read_block(file, path, self.properties.table_id, at)
+    }
 }
 
-/// Checks a mapped block. All of it is asked for first: under RANDOM advice each of
-/// its pages would be a read of its own.
-#[inline(never)]
-pub(super) fn check_all(path: &Path, mapping: &Mapping, at: BlockAt) -> Result<()> {
-    if at.len > PAGES_READ_SINGLY * 4096 {
-        mapping.will_need(at.offset as usize, at.len as usize);
-    }
-    block::check(slice(mapping, at)).map_err(|bad| damaged(path, at.offset, bad))
+fn check_block(path: &Path, table_id: u128, at: BlockAt, bytes: &[u8]) -> Result<()> {
+    let mask = checksum::place_mask(table_id, at.offset);
+    block::check(bytes, mask).map_err(|bad| damaged(path, at.offset, bad))
 }
 
 pub(super) fn open_file(vfs: &dyn Vfs, path: &Path) -> Result<Arc<dyn VfsFile>> {
@@ -327,10 +347,15 @@ pub(super) fn open_file(vfs: &dyn Vfs, path: &Path) -> Result<Arc<dyn VfsFile>> 
     })
 }
 
-/// The block at `at`, read and checked.
-pub(super) fn read_block(file: &dyn VfsFile, path: &Path, at: BlockAt) -> Result<Vec<u8>> {
+/// The block at `at` of table `table_id`, read and checked.
+pub(super) fn read_block(
+    file: &dyn VfsFile,
+    path: &Path,
+    table_id: u128,
+    at: BlockAt,
+) -> Result<Vec<u8>> {
     let bytes = read(file, path, at.offset, at.len as usize)?;
-    block::check(&bytes).map_err(|bad| damaged(path, at.offset, bad))?;
+    check_block(path, table_id, at, &bytes)?;
     Ok(bytes)
 }
 

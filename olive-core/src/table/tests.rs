@@ -478,3 +478,42 @@ fn a_cursor_can_go_to_another_thread() {
     anywhere::<TableIter>();
     anywhere::<Arc<Table>>();
 }
+
+#[test]
+fn a_whole_block_in_a_wrong_place_is_found_at_its_first_read() {
+    let mut folder = Folder::new();
+    // Two tables whose blocks have the same lengths, entry by entry.
+    let entry = |n: u8| ((vec![1, b'a', n], Reverse(put(u64::from(n) + 1))), vec![n; 40]);
+    let model: Model = (0..40).map(entry).collect();
+    let (meta, other) = (folder.write(&model, 256, 10), folder.write(&model, 256, 10));
+    let (bytes, foreign) = (folder.bytes(&meta), folder.bytes(&other));
+    let whole = folder.open(&meta, TableIo::Mapped);
+    let core = whole.core().unwrap();
+    let place = |i: usize| {
+        let at = core.index().block(i).unwrap();
+        at.offset as usize..(at.offset + u64::from(at.len)) as usize
+    };
+    assert_eq!(place(1).len(), place(2).len());
+    let mut swapped = bytes.clone();
+    swapped[place(1)].copy_from_slice(&bytes[place(2)]);
+    swapped[place(2)].copy_from_slice(&bytes[place(1)]);
+    let mut from_elsewhere = bytes.clone();
+    from_elsewhere[place(1)].copy_from_slice(&foreign[place(1)]);
+    assert_ne!(from_elsewhere, bytes, "the same entries in the same place, of another table");
+    let first_of_1 = (0..40).find(|&n| {
+        let key = [1, b'a', n];
+        core.index().find(InternalKey::seek(&key, SeqNo::MAX)) == 1
+    });
+    let key = [1, b'a', first_of_1.unwrap()];
+    for bytes in [swapped, from_elsewhere] {
+        let planted = folder.plant(&meta, &bytes);
+        for io in BOTH {
+            let table = folder.open(&planted, io);
+            let error = table.get(&key, SeqNo::MAX).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+            assert!(error.to_string().contains("checksum of a data block"), "{error}");
+            assert!(table.scan().seek_to_last().is_ok());
+            assert!(table.iter().seek(InternalKey::seek(&key, SeqNo::MAX)).is_err());
+        }
+    }
+}

@@ -107,7 +107,8 @@ impl<'a> Walk<'a> {
     fn block(&mut self, file: &dyn VfsFile, i: usize, record: &IndexRecord<'_>) -> Result<()> {
         let at = self.ends.index.block(i);
         let missing = || self.damaged(record.offset, format!("block {i} is not in the index"));
-        let bytes = read_block(file, &self.table.path, at.ok_or_else(missing)?)?;
+        let (path, id) = (&self.table.path, self.table.meta.id);
+        let bytes = read_block(file, path, id, at.ok_or_else(missing)?)?;
         let bad = |bad: BadBytes| damaged(&self.table.path, record.offset, bad);
         let layout = Layout::parse(&bytes).map_err(bad)?;
         let block = Block::new(&bytes, &layout);

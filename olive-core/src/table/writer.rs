@@ -124,7 +124,8 @@ impl TableWriter {
         }
         if value.len() >= LARGE_VALUE_BYTES.max(self.options.block_bytes) {
             self.cut_block()?;
-            let (front, facts) = BlockBuilder::front_of_single(key, value, older_version);
+            let (front, facts) =
+                BlockBuilder::front_of_single(key, value, older_version, self.mask_here());
             self.place_block(key.scoped, &front, value, facts)?;
             self.note(key, value, older_version);
             self.end_block();
@@ -226,10 +227,10 @@ impl TableWriter {
         if self.block.is_empty() {
             return Ok(());
         }
-        let offset = self.sink.offset();
+        let (offset, mask) = (self.sink.offset(), self.mask_here());
         let first = self.block.first_key().to_vec();
         let start = self.sink.buffer.len();
-        let facts = self.block.encode(&mut self.sink.buffer);
+        let facts = self.block.encode(&mut self.sink.buffer, mask);
         let len = self.sink.buffer.len() - start;
         self.add_to_index(&first, offset, len, facts)?;
         self.sink.write_if_full()?;
@@ -275,6 +276,11 @@ impl TableWriter {
         key.clear();
         key.extend_from_slice(&self.last);
         *tag = self.last_tag;
+    }
+
+    /// The mask of the checksum of a block that starts here.
+    fn mask_here(&self) -> u32 {
+        checksum::place_mask(self.properties.table_id, self.sink.offset())
     }
 
     fn next_block_at(&self) -> u64 {
