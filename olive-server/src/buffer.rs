@@ -11,11 +11,12 @@
 //! requests a server is as small as before.
 
 use std::io;
+use std::sync::Arc;
 
 use memmap2::MmapMut;
 
 use crate::budget::{Budget, Charge};
-use std::sync::Arc;
+use crate::spares::Base;
 
 /// The input that every connection has.
 pub(crate) const INPUT_BASE_BYTES: usize = 16 << 10;
@@ -31,7 +32,7 @@ pub(crate) struct NoRoom;
 /// A base, and a large one while it is needed; the bytes from `start` to `end` count.
 #[derive(Debug)]
 struct Buffer {
-    base: MmapMut,
+    base: Base,
     large: Option<MmapMut>,
     start: usize,
     end: usize,
@@ -41,17 +42,17 @@ struct Buffer {
 
 impl Buffer {
     fn new(base_bytes: usize, budget: &Arc<Budget>) -> io::Result<Buffer> {
-        let base = MmapMut::map_anon(base_bytes)?;
+        let base = budget.spares().take(base_bytes)?;
         let charge = budget.take(0).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Buffer { base, large: None, start: 0, end: 0, charge })
     }
 
-    fn map(&self) -> &MmapMut {
-        self.large.as_ref().unwrap_or(&self.base)
+    fn map(&self) -> &[u8] {
+        self.large.as_deref().unwrap_or(&self.base)
     }
 
-    fn map_mut(&mut self) -> &mut MmapMut {
-        self.large.as_mut().unwrap_or(&mut self.base)
+    fn map_mut(&mut self) -> &mut [u8] {
+        self.large.as_deref_mut().unwrap_or(&mut self.base)
     }
 
     fn len(&self) -> usize {

@@ -8,7 +8,7 @@
 //!   └─ server     start, accept, stop, close
 //!        ├─ peers       all connections, their deadlines, the thread that keeps them
 //!        └─ connection  the loop: parse, execute, flush, read; and the orderly end
-//!             ├─ buffer    input and output, in mappings, within the budget
+//!             ├─ buffer    input and output, in mappings (spares keeps some), within the budget
 //!             ├─ group     small writes that came together
 //!             └─ execute   each command on the database
 //! ```
@@ -27,6 +27,7 @@ mod peers;
 pub mod server;
 mod shared;
 mod size;
+mod spares;
 mod tokens;
 
 pub use config::Config;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use olive_client::protocol::{ErrorKind, PAGE_BYTES_MAX, Refusal, SCAN_LIMIT_MAX, VERSION};
-use olive_core::{Db, WriteOptions};
+use olive_core::{Db, Health, Stats, WriteOptions};
+use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::complaints::Complaints;
@@ -89,21 +90,43 @@ impl Shared {
 
     /// The answer to STATS.
     pub(crate) fn stats(&self) -> olive_core::Result<String> {
-        let stats = serde_json::json!({
-            "server": {
-                "version": env!("CARGO_PKG_VERSION"),
-                "uptime_s": self.peers.uptime().as_secs(),
-                "connections": self.peers.count(),
-                "connections_max": self.config.connections_max,
-                "connections_ever": self.peers.count_ever(),
-                "connections_refused": self.refused.load(Ordering::Relaxed),
-                "requests": self.requests.load(Ordering::Relaxed),
-                "buffer_bytes": self.budget.used(),
-                "buffer_bytes_max": self.budget.limit(),
+        let told = Told {
+            server: ServerStats {
+                version: env!("CARGO_PKG_VERSION"),
+                uptime_s: self.peers.uptime().as_secs(),
+                connections: self.peers.count(),
+                connections_max: self.config.connections_max,
+                connections_ever: self.peers.count_ever(),
+                connections_refused: self.refused.load(Ordering::Relaxed),
+                requests: self.requests.load(Ordering::Relaxed),
+                buffer_bytes: self.budget.used(),
+                buffer_bytes_max: self.budget.limit(),
             },
-            "database": self.db.stats()?,
-            "health": self.db.health()?,
-        });
-        Ok(stats.to_string())
+            database: self.db.stats()?,
+            health: self.db.health()?,
+        };
+        // Plain numbers and texts, which JSON can always say.
+        Ok(serde_json::to_string(&told).unwrap_or_default())
     }
+}
+
+/// STATS, in the order in which it is written.
+#[derive(Serialize)]
+struct Told {
+    server: ServerStats,
+    database: Stats,
+    health: Health,
+}
+
+#[derive(Serialize)]
+struct ServerStats {
+    version: &'static str,
+    uptime_s: u64,
+    connections: usize,
+    connections_max: usize,
+    connections_ever: u64,
+    connections_refused: u64,
+    requests: u64,
+    buffer_bytes: usize,
+    buffer_bytes_max: usize,
 }
