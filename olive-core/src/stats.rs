@@ -79,6 +79,8 @@ pub struct Stats {
     pub compactions: u64,
     /// Tables moved to the next level without rewriting.
     pub trivial_moves: u64,
+    /// Compactions under way now.
+    pub compactions_running: u64,
     /// Point reads asked for.
     pub gets: u64,
     /// Point reads that found a value.

@@ -43,6 +43,7 @@ impl Engine {
             let tree = self.tree.lock();
             stats.wal_bytes = tree.segments.iter().map(|&(_, len)| len).sum();
             stats.obsolete_bytes = tree.obsolete.iter().map(|table| table.meta().bytes).sum();
+            stats.compactions_running = tree.running.len() as u64;
             stats.background_errors = tree.background_errors;
             stats.last_background_error = tree.last_background_error.clone();
             self.view.load_full()

@@ -1,6 +1,7 @@
 //! What the server promises, on real sockets: one test binary.
 
 mod abuse;
+mod kills;
 mod limits;
 mod process;
 mod round_trips;
