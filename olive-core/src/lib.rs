@@ -34,6 +34,8 @@ mod snapshot;
 mod stats;
 mod sync;
 mod table;
+#[cfg(all(test, olive_shuttle))]
+mod tests;
 mod value;
 mod version;
 mod vfs;

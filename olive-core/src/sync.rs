@@ -1,55 +1,27 @@
 //! The primitives that threads meet on: one place, so that a model checker can
 //! stand in for the standard library.
 //!
+//! ```sh
+//! RUSTFLAGS="--cfg olive_shuttle" cargo test --release -p olive-core --lib \
+//!     --target-dir target/shuttle shuttle -- --nocapture
+//! ```
+//!
 //! A [`Mutex`] here is never poisoned: a panic in one caller's closure must not
 //! end the database for all others, so each critical section leaves its state
 //! whole before it can panic.
 
-use std::time::Duration;
+#[cfg(all(test, olive_shuttle))]
+#[path = "sync/checked.rs"]
+mod primitives;
+#[cfg(not(all(test, olive_shuttle)))]
+#[path = "sync/native.rs"]
+mod primitives;
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-pub(crate) use std::sync::{Arc, MutexGuard, OnceLock};
+pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::{Arc, OnceLock};
 
-/// A mutual exclusion lock without poisoning.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
-
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex(std::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// A condition variable for [`Mutex`].
-#[derive(Debug, Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
-
-impl Condvar {
-    pub(crate) const fn new() -> Condvar {
-        Condvar(std::sync::Condvar::new())
-    }
-
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Waits at most `timeout`; wakes may be spurious.
-    pub(crate) fn wait_timeout<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        timeout: Duration,
-    ) -> MutexGuard<'a, T> {
-        match self.0.wait_timeout(guard, timeout) {
-            Ok((guard, _)) => guard,
-            Err(poisoned) => poisoned.into_inner().0,
-        }
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
-    }
-}
+#[cfg(all(test, olive_shuttle))]
+pub(crate) use primitives::explore;
+pub(crate) use primitives::{
+    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard,
+};

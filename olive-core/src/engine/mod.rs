@@ -48,15 +48,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use crate::compaction::{Claim, PickerConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::{DatabaseId, TableMeta};
 use crate::key::{KeyspaceId, SeqNo};
 use crate::memtable::{ArenaGauge, Memtable};
 use crate::options::{Options, WalIo};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering};
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering};
 use crate::table::{Table, TableReadOptions, TableWriterOptions};
 use crate::vfs::{LockGuard, Vfs};
 use crate::wal::{LogSync, Segment};

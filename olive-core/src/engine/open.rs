@@ -13,8 +13,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use super::counters::Counters;
 use super::folder::{
     Place, create_folders, keep_name, look, remove_orphans, remove_unfinished, take_lock,
@@ -31,7 +29,7 @@ use crate::format::edit::{DatabaseId, VersionEdit};
 use crate::format::file_names::FileKind;
 use crate::memtable::{ArenaGauge, Memtable};
 use crate::options::{Options, WalIo};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering};
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering};
 use crate::version::{Manifest, ManifestState, Version};
 use crate::vfs::{LockGuard, Vfs};
 use crate::wal::{LogWriter, Segment};

@@ -25,6 +25,8 @@ mod skiplist_insert;
 mod skiplist_iter;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, olive_shuttle))]
+mod tests_shuttle;
 #[cfg(test)]
 mod tests_threads;
 

@@ -11,7 +11,7 @@ const KEYS: u64 = if cfg!(miri) { 60 } else { 5000 };
 const ENTRIES: u64 = if cfg!(miri) { 200 } else { 40_000 };
 
 /// The nth entry's key: a function of n, so that a reader knows what must be there.
-fn key(n: u64, shape: u64) -> Vec<u8> {
+pub(super) fn key(n: u64, shape: u64) -> Vec<u8> {
     let id = Random(n).below(KEYS);
     match (shape, id % 16) {
         // Breaks the common prefix, on either side.
@@ -25,7 +25,7 @@ fn key(n: u64, shape: u64) -> Vec<u8> {
     }
 }
 
-fn value(n: u64) -> Vec<u8> {
+pub(super) fn value(n: u64) -> Vec<u8> {
     vec![n as u8; (n % 60) as usize]
 }
 
@@ -35,7 +35,7 @@ fn check(key_found: InternalKey<'_>, value_found: &[u8], shape: u64) {
     assert_eq!(value_found, value(n), "shape {shape}, entry {n}");
 }
 
-fn search(table: &Arc<Memtable>, published: u64, shape: u64, random: &mut Random) {
+pub(super) fn search(table: &Arc<Memtable>, published: u64, shape: u64, random: &mut Random) {
     let n = 1 + random.below(published);
     let scoped = key(n, shape);
     let (tag, found) = table.get(&scoped, SeqNo(n)).expect("published entries are found");
@@ -58,7 +58,7 @@ fn search(table: &Arc<Memtable>, published: u64, shape: u64, random: &mut Random
     }
 }
 
-fn walk(table: &Arc<Memtable>, published: u64, shape: u64, backward: bool) {
+pub(super) fn check_walk(table: &Arc<Memtable>, published: u64, shape: u64, backward: bool) {
     let mut iter = table.iter();
     let mut seen = 0;
     let mut before: Option<(Vec<u8>, Tag)> = None;
@@ -91,7 +91,12 @@ fn readers_find_all_that_was_published_before_they_searched() {
                         for _ in 0..if seq == 0 { 0 } else { 50 } {
                             search(table, published.load(Ordering::Acquire), shape, &mut random);
                         }
-                        walk(table, published.load(Ordering::Acquire), shape, random.below(2) == 0);
+                        check_walk(
+                            table,
+                            published.load(Ordering::Acquire),
+                            shape,
+                            random.below(2) == 0,
+                        );
                         if seq == ENTRIES {
                             break;
                         }

@@ -4,6 +4,8 @@ mod append;
 mod crash;
 mod damage;
 mod group;
+#[cfg(olive_shuttle)]
+mod shuttle;
 
 use std::path::{Path, PathBuf};
 
