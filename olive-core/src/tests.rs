@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use crate::db::open_on;
-use crate::sync::{Arc, explore};
+use crate::sync::{Arc, AtomicU64, Ordering, explore};
 use crate::vfs::sim::{CrashMode, SimVfs};
 use crate::{Db, Durability, Maintenance, Options, Progress, WriteBatch, WriteOptions};
 
-const SCHEDULES: usize = 2_000;
+const SCHEDULES: usize = 10_000;
 
 fn options() -> Options {
     Options::default()
@@ -33,7 +33,7 @@ fn number(value: Option<crate::Value>) -> u64 {
 /// Puts `number` under both keys of the pair, in one batch.
 fn put_pair(db: &Db, name: &str, number: u64, durability: Durability) {
     let mut batch = WriteBatch::new();
-    let value = [number.to_le_bytes(); 8].concat();
+    let value = [number.to_le_bytes(); 40].concat();
     batch.put(format!("{name}a"), &value).put(format!("{name}b"), &value);
     let options = WriteOptions::default().durability(durability);
     db.write_with(&batch, &options).expect("a batch");
@@ -89,65 +89,65 @@ fn number_of(db: &Db, name: &str) -> Option<u64> {
 }
 
 /// A writer, a reader, and a thread that flushes and compacts: each read finds the last
-/// acknowledged batch or a later one, whole, whichever view it pins.
-fn switch(maintain: fn(&Db)) {
+/// acknowledged batch or a later one, whole, whichever view it pins. Every second batch
+/// fills a memtable, so the writer switches views too. `holds`: a snapshot of the state
+/// before all is held, and is to show that state afterwards.
+fn switch(holds: bool, maintain: fn(&Db)) {
     let db = open(&SimVfs::new(1));
     for number in 1..=2 {
         put_pair(&db, "", number, Durability::Buffered);
         db.flush().expect("a flush");
     }
-    let held = db.snapshot().expect("a snapshot");
-    let acknowledged = Arc::new(crate::sync::AtomicU64::new(2));
+    let held = holds.then(|| db.snapshot().expect("a snapshot"));
+    let acknowledged = Arc::new(AtomicU64::new(2));
     let (told, heard) = (Arc::clone(&acknowledged), acknowledged);
     let (writer, reader, worker) = (db.clone(), db.clone(), db.clone());
-    let threads = vec![
+    join(vec![
         shuttle::thread::spawn(move || {
             for number in 3..=5 {
                 put_pair(&writer, "", number, Durability::Buffered);
-                told.store(number, crate::sync::Ordering::Release);
+                told.store(number, Ordering::Release);
             }
         }),
-        shuttle::thread::spawn(move || {
-            let mut last = 0;
-            for round in 0..3 {
-                let least = heard.load(crate::sync::Ordering::Acquire).max(last);
-                last = match round {
-                    0 => number(reader.get("a").expect("a get")),
-                    1 => number_of(&reader, "").expect("a batch is seen whole"),
-                    _ => {
-                        let snapshot = reader.snapshot().expect("a snapshot");
-                        let a = number(snapshot.get("a").expect("a get"));
-                        let b = number(snapshot.get("b").expect("a get"));
-                        assert_eq!(a, b, "a batch is seen whole");
-                        a
-                    }
-                };
-                assert!(last >= least, "{last} read, {least} was acknowledged or read before");
-            }
-        }),
+        shuttle::thread::spawn(move || read_on(&reader, &heard)),
         shuttle::thread::spawn(move || maintain(&worker)),
-    ];
-    join(threads);
+    ]);
     assert_eq!(number_of(&db, ""), Some(5));
-    let before = [held.get("a"), held.get("b")].map(|value| number(value.expect("a get")));
-    assert_eq!(before, [2, 2], "the snapshot reads on");
-    drop(held);
+    if let Some(held) = held {
+        let before = [held.get("a"), held.get("b")].map(|value| number(value.expect("a get")));
+        assert_eq!(before, [2, 2], "the snapshot reads on");
+    }
     db.close().expect("a close");
+}
+
+/// Reads by a get, by several keys at once, and by a snapshot, in turns.
+fn read_on(db: &Db, acknowledged: &AtomicU64) {
+    let mut last = 0;
+    for round in 0..6 {
+        let least = acknowledged.load(Ordering::Acquire).max(last);
+        last = match round % 3 {
+            0 => number(db.get("a").expect("a get")),
+            1 => number_of(db, "").expect("a batch is seen whole"),
+            _ => {
+                let snapshot = db.snapshot().expect("a snapshot");
+                let [a, b] = ["a", "b"].map(|key| number(snapshot.get(key).expect("a get")));
+                assert_eq!(a, b, "a batch is seen whole");
+                a
+            }
+        };
+        assert!(last >= least, "{last} read, {least} was acknowledged or read before");
+    }
 }
 
 #[test]
 fn shuttle_view_switch() {
-    explore("view switch by a flush", SCHEDULES, || switch(|db| db.flush().expect("a flush")));
-    explore("view switch by a compaction", SCHEDULES, || {
-        switch(|db| db.compact_range(..).expect("a compaction"));
+    let flush: fn(&Db) = |db| db.flush().expect("a flush");
+    let compact: fn(&Db) = |db| db.compact_range(..).expect("a compaction");
+    let steps: fn(&Db) = |db| while db.maintain().expect("a step") != Progress::Idle {};
+    explore("view switch by a flush", SCHEDULES, move || switch(true, flush));
+    explore("view switch by a compaction", SCHEDULES, move || switch(false, compact));
+    explore("view switch by a compaction, with a snapshot", SCHEDULES, move || {
+        switch(true, compact);
     });
-    explore("view switch by steps", SCHEDULES, || {
-        switch(|db| {
-            for _ in 0..4 {
-                if db.maintain().expect("a step") == Progress::Idle {
-                    return;
-                }
-            }
-        });
-    });
+    explore("view switch by steps", SCHEDULES, move || switch(false, steps));
 }
