@@ -59,9 +59,13 @@ impl Tally {
     ///
     /// Where anything was bad, with the first of it.
     pub(crate) fn close(&self) {
-        println!("{self}");
-        let counts = self.lock();
-        assert_eq!(counts.bad_count, 0, "{self}, the first:\n{}", counts.bad.join("\n"));
+        let line = self.to_string();
+        println!("{line}");
+        let (count, bad) = {
+            let counts = self.lock();
+            (counts.bad_count, counts.bad.join("\n"))
+        };
+        assert_eq!(count, 0, "{line}, the first:\n{bad}");
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
