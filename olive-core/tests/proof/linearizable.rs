@@ -65,11 +65,11 @@ fn run(proof: &'static str, histories: usize) {
         overlaps as f64 / tally.count("operations").max(1) as f64,
         overlapped as f64 * 100.0 / total.max(1) as f64,
     );
+    tally.close();
     assert_eq!(tally.count("planted"), tally.count("planted caught"), "{tally}");
     assert!(tally.count("planted") >= total, "{tally}");
     assert!(overlapped * 10 >= total * 9, "the threads ran one after the other: {overlapped}");
     assert!(tally.count("compactions") > 0, "{tally}");
-    tally.close();
 }
 
 /// How many pairs of another thread's operation each has at the same time, in all, and
