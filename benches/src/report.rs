@@ -96,7 +96,7 @@ fn line(group: &Group, row: &Row, state: &State, rounds: u32) -> Line {
     let figures: Vec<Figures> =
         engines.map(|engine| figures(group, row, engine, state, rounds)).collect();
     let shown = group.phase(row.phase);
-    let against = |wanted: &dyn Fn(&EngineInfo) -> bool| {
+    let against = |wanted: Wanted<'_>| {
         best_peer(&figures, row.metric, &|peer| {
             wanted(peer) && shown.is_none_or(|p| ranks(peer, p))
         })
@@ -167,11 +167,10 @@ pub fn figure(metric: Metric, outcome: &Outcome) -> Option<f64> {
     }
 }
 
-fn best_peer(
-    figures: &[Figures],
-    metric: Metric,
-    wanted: &dyn Fn(&EngineInfo) -> bool,
-) -> Option<Against> {
+/// Which peers a goal is about.
+type Wanted<'a> = &'a dyn Fn(&EngineInfo) -> bool;
+
+fn best_peer(figures: &[Figures], metric: Metric, wanted: Wanted<'_>) -> Option<Against> {
     let olive = figures.iter().find(|figures| figures.engine == OLIVE)?;
     let peers = figures.iter().filter(|figures| {
         figures.engine != OLIVE
@@ -194,7 +193,7 @@ fn check(
     goal: Goal,
     metric: Metric,
     figures: &[Figures],
-    against: &dyn Fn(&dyn Fn(&EngineInfo) -> bool) -> Option<Against>,
+    against: &dyn Fn(Wanted<'_>) -> Option<Against>,
 ) -> Checked {
     let times = |factor: f64, whom: &str, against: Option<Against>| Checked {
         goal: if factor == 1.0 { format!("≥ {whom}") } else { format!("≥ {factor} × {whom}") },

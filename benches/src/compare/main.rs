@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! args      what is asked for                    run        rounds, phases, engines in turn
-//! child     one measurement in its own process   measure    what the kernel knows of it
+//! spawn     a process for each measurement       child      what that does
+//! cgroup    the memory limit                     measure    what the kernel knows of it
 //! engines   each behind one interface            workloads  what is done to them
-//! machine   what it ran on                       cgroup     the memory limit
-//! output    table, JSON, pictures
+//! output    table, JSON                          pictures   figures that become drawings
+//! machine   what it ran on
 //! ```
 
 mod args;
@@ -15,16 +16,26 @@ mod engines;
 mod machine;
 mod measure;
 mod output;
+mod pictures;
 mod run;
+mod spawn;
 mod workloads;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let args = args::Args::parse();
-    match &args.child {
+    let result = match &args.child {
         Some(job) => child::run(job),
         None => run::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,9 +1,7 @@
 //! The run: rounds, in each the groups, in each the phases, in each the engines in turn.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +16,7 @@ use crate::args::Args;
 use crate::cgroup::MemoryLimit;
 use crate::machine::Machine;
 use crate::output;
+use crate::spawn::spawn;
 
 /// A quick run begins nothing after this, so that it ends within 15 minutes.
 const QUICK: Duration = Duration::from_secs(13 * 60 + 30);
@@ -48,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         data: data.path().to_owned(),
         notes: Vec::new(),
         interrupted: interruptions()?,
+        began: Instant::now(),
     };
     let result = run.rounds(&groups, rounds);
     data.close().context("the databases cannot be removed")?;
@@ -110,6 +110,7 @@ struct Run<'a> {
     data: PathBuf,
     notes: Vec<String>,
     interrupted: Arc<AtomicBool>,
+    began: Instant,
 }
 
 /// An engine's database within a group and a round.
@@ -123,14 +124,9 @@ struct Life {
 
 impl Run<'_> {
     fn rounds(&mut self, groups: &[Group], rounds: u32) -> Result<()> {
-        let began = Instant::now();
         let bar = output::progress(groups, &self.engines, rounds);
         for round in 1..=rounds {
             for group in groups.iter().filter(|group| round <= group.rounds_max) {
-                if self.args.quick && began.elapsed() > QUICK {
-                    self.note(format!("{}, round {round}: left out, time was up", group.id));
-                    continue;
-                }
                 self.group(group, round, &bar)?;
             }
         }
@@ -170,6 +166,10 @@ impl Run<'_> {
         for (at, phase) in group.phases.iter().enumerate() {
             for life in &mut lives {
                 if !group.takes_part(life.engine, phase) {
+                    continue;
+                }
+                if self.args.quick && self.began.elapsed() > QUICK {
+                    self.note(format!("round {round} of {}: cut, time was up", group.id));
                     continue;
                 }
                 let seconds = seconds_estimate(group, phase, life.engine);
@@ -258,6 +258,8 @@ impl Run<'_> {
             self.note(format!("{what}: FAILED, with what follows on its database: {error}"));
         } else if !outcome.finished {
             self.note(format!("{what}: cut after {} s", self.args.seconds_max));
+            // A smaller database is easier to read: no figures of it.
+            life.failed = phase.builds;
         }
         let puts = outcome.puts.map_or(0, |side| side.ops);
         match phase.work {
@@ -273,49 +275,21 @@ impl Run<'_> {
     }
 }
 
-/// Runs a job in a process of its own, which is killed if it does not end.
-fn spawn(job: &Job, interrupted: &AtomicBool) -> Result<Outcome> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--child", &serde_json::to_string(job)?])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let pipes = (child.stdout.take().context("a pipe")?, child.stderr.take().context("a pipe")?);
-    let reader = |mut pipe: Box<dyn Read + Send>| {
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            pipe.read_to_string(&mut text).map(|_| text)
-        })
-    };
-    let (stdout, stderr) = (reader(Box::new(pipes.0)), reader(Box::new(pipes.1)));
-    // Opening, warming, settling and closing have time of their own.
-    let limit = Duration::from_secs(job.seconds_max * 3 + 300);
-    let began = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if began.elapsed() > limit || interrupted.load(Ordering::Relaxed) {
-            child.kill()?;
-            child.wait()?;
-            anyhow::bail!("did not end within {} s", limit.as_secs());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let text = |thread: std::thread::JoinHandle<std::io::Result<String>>| {
-        thread.join().ok().and_then(Result::ok).unwrap_or_default()
-    };
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    ensure!(status.success(), "{status}: {}", stderr.trim());
-    serde_json::from_str(stdout.lines().last().unwrap_or(""))
-        .with_context(|| format!("the outcome of {} {:?}", job.engine, job.work))
-}
-
-/// Each engine's version and effective options, from the first outcome that has them.
+/// Each engine's version and effective options; where groups differ, all that it had.
 pub(crate) fn effective(state: &State) -> BTreeMap<String, Vec<(String, String)>> {
-    let mut effective = BTreeMap::new();
-    for (key, outcome) in state.outcomes().filter(|(_, outcome)| !outcome.effective.is_empty()) {
-        effective.entry(key.engine.clone()).or_insert_with(|| outcome.effective.clone());
+    let mut effective: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for (key, outcome) in state.outcomes() {
+        let known = effective.entry(key.engine.clone()).or_default();
+        for (name, value) in &outcome.effective {
+            match known.iter_mut().find(|(other, _)| other == name) {
+                None => known.push((name.clone(), value.clone())),
+                Some((_, values)) if values.split(" | ").all(|other| other != value) => {
+                    values.push_str(" | ");
+                    values.push_str(value);
+                }
+                Some(_) => {}
+            }
+        }
     }
     effective
 }

@@ -1,5 +1,7 @@
 //! The groups: every workload, at every size, with what each row asks of Olive.
 
+mod large;
+
 use super::{Goal, Group, Metric, Phase, Row};
 use crate::spec::{Filled, Skew, Work};
 
@@ -78,7 +80,7 @@ impl Base<'_> {
     fn ops(&self) -> u64 {
         let bytes = (self.size.key_bytes + self.size.value_bytes) as u64;
         let scaled = self.selection.ops * 232 / bytes.max(232);
-        scaled.max(self.selection.ops / 4)
+        scaled.max(self.selection.ops / 8)
     }
 
     fn phase(&self, id: &'static str, work: Work) -> Phase {
@@ -113,7 +115,12 @@ impl Base<'_> {
             cache_bytes: 512 * MIB,
             limited: false,
             compressed: self.main,
-            families: &[],
+            // The others are never near the best in these, and take most of the time.
+            families: if self.main {
+                &[]
+            } else {
+                &["olive", "leveldb", "rocksdb", "fjall", "lmdb"]
+            },
             rounds_max: u32::MAX,
             phases,
             rows,
@@ -259,7 +266,8 @@ impl Base<'_> {
             row("the same: bytes on disk", "puts", Metric::DiskBytes, &[]),
         ];
         let group = self.group("settle", "Many puts", vec![phase], rows);
-        Group { entries: ops, compressed: false, ..group }
+        let families = &["olive", "leveldb", "rocksdb", "fjall", "lmdb"];
+        Group { entries: ops, compressed: false, families, ..group }
     }
 
     fn ycsb(&self) -> Group {
@@ -287,65 +295,5 @@ impl Base<'_> {
             .map(|(phase, title)| row(title, phase, Metric::OpsPerSecond, &[Goal::Best(1.0)]));
         let group = self.group("ycsb", "YCSB, 2 threads", phases, rows.to_vec());
         Group { entries: self.ops() * 2, compressed: false, ..group }
-    }
-
-    fn larger_than_memory(&self) -> Group {
-        let ops = self.ops() * 8;
-        let cold = |id, work, ops| Phase { ops, ..self.phase(id, work) };
-        let phases = vec![
-            Phase { ops, builds: true, ..self.phase("fill", Work::FillRandom) },
-            cold("read", Work::ReadHit, ops / 160),
-            cold("missing", Work::ReadMissing, ops / 40),
-            cold("seek", Work::Seek, ops / 640),
-        ];
-        let best = [Goal::Best(1.0)];
-        let rows = vec![
-            row("larger than memory: fillrandom", "fill", Metric::PutsPerSecond, &[]),
-            row("larger than memory: readrandom", "read", Metric::GetsPerSecond, &best),
-            row("larger than memory: readmissing", "missing", Metric::GetsPerSecond, &best),
-            row("larger than memory: seek + 10 next", "seek", Metric::GetsPerSecond, &best),
-            row("larger than memory: bytes on disk", "fill", Metric::DiskBytes, &[]),
-            row("larger than memory: bytes written", "fill", Metric::WrittenPerByte, &[]),
-        ];
-        let title = "Larger than memory";
-        let group = self.group("memory", title, phases, rows);
-        let (cache_bytes, families) =
-            (128 * MIB, &["olive", "leveldb", "rocksdb", "fjall", "lmdb"]);
-        Group { entries: ops, cache_bytes, limited: true, compressed: false, families, ..group }
-    }
-
-    /// `half_ops` times half the default case's operations: 1 to 50 million entries.
-    fn growth(&self, half_ops: u64) -> Group {
-        let entries = (self.selection.ops / 2).max(1) * half_ops;
-        let asked = self.ops() / 2;
-        let on = |id, work, ops| Phase { ops, filled: Filled::Unique, ..self.read(id, work) };
-        let phases = vec![
-            Phase {
-                ops: entries,
-                builds: true,
-                filled: Filled::Unique,
-                ..self.phase("fill", Work::FillUnique)
-            },
-            on("get", Work::ReadHit, asked),
-            on("seek", Work::Seek, asked / 4),
-            on("put", Work::Overwrite, asked),
-        ];
-        let millions = entries as f64 / 1e6;
-        let title = |what: &str| format!("{millions} M entries: {what}");
-        let rows = vec![
-            row(&title("fill"), "fill", Metric::PutsPerSecond, &[]),
-            row(&title("get"), "get", Metric::GetsPerSecond, &[]),
-            row(&title("seek + 10 next"), "seek", Metric::GetsPerSecond, &[]),
-            row(&title("put"), "put", Metric::PutsPerSecond, &[]),
-            row(&title("open"), "get", Metric::Open, &[]),
-            row(&title("anonymous memory, reading"), "get", Metric::AnonymousPeak, &[]),
-        ];
-        let group = self.group(&format!("growth{half_ops}"), "Growth", phases, rows);
-        let families: &[&str] = if half_ops > 16 {
-            &["olive", "leveldb", "rocksdb"]
-        } else {
-            &["olive", "leveldb", "rocksdb", "lmdb"]
-        };
-        Group { entries, families, compressed: false, rounds_max: 1, ..group }
     }
 }

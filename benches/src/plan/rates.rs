@@ -13,7 +13,7 @@ pub fn seconds_estimate(group: &Group, phase: &Phase, engine: &EngineInfo) -> f6
         _ => phase.ops as f64 / rate,
     };
     let limited = if group.limited && !phase.builds { 15.0 } else { 1.0 };
-    let around = 1.0 + if phase.writes() { 1.0 + work * 0.2 } else { 0.0 };
+    let around = 0.5 + if phase.writes() { 0.7 + work * 0.2 } else { 0.0 };
     work * limited + around
 }
 

@@ -61,7 +61,8 @@ fn sizes_are_those_of_the_marks() {
     assert_eq!(find("16x100/settle").phase("puts").unwrap().ops, 20_000_000);
     assert_eq!(find("16x100/memory").entries, 16_000_000);
     assert_eq!(find("16x100/growth50").entries, 50_000_000);
-    assert_eq!(find("16x4096/random").entries, 500_000);
+    assert_eq!(find("16x1024/random").entries, 446_153);
+    assert_eq!(find("16x4096/random").entries, 250_000);
 }
 
 #[test]

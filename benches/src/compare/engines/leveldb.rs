@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "a C interface")]
 
-use std::ffi::{CString, c_char, c_int, c_uchar};
+use std::ffi::{CString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -10,122 +10,19 @@ use std::ptr;
 use anyhow::{Result, bail};
 use olive_benches::entries::touch;
 
+use super::leveldb_c as c;
 use super::{Cursor, Engine, FILTER_BITS, Seen, Settings, WRITE_BUFFER_BYTES, option};
-
-/// The C types, of which only pointers are seen.
-mod opaque {
-    #[repr(C)]
-    pub(super) struct Db(());
-    #[repr(C)]
-    pub(super) struct Options(());
-    #[repr(C)]
-    pub(super) struct ReadOptions(());
-    #[repr(C)]
-    pub(super) struct WriteOptions(());
-    #[repr(C)]
-    pub(super) struct Iterator(());
-    #[repr(C)]
-    pub(super) struct WriteBatch(());
-    #[repr(C)]
-    pub(super) struct Cache(());
-    #[repr(C)]
-    pub(super) struct FilterPolicy(());
-}
-
-// SAFETY: declared as in leveldb/c.h of 1.23.
-unsafe extern "C" {
-    fn leveldb_major_version() -> c_int;
-    fn leveldb_minor_version() -> c_int;
-    fn leveldb_open(
-        options: *const opaque::Options,
-        name: *const c_char,
-        error: *mut *mut c_char,
-    ) -> *mut opaque::Db;
-    fn leveldb_close(db: *mut opaque::Db);
-    fn leveldb_put(
-        db: *mut opaque::Db,
-        options: *const opaque::WriteOptions,
-        key: *const c_char,
-        key_len: usize,
-        value: *const c_char,
-        value_len: usize,
-        error: *mut *mut c_char,
-    );
-    fn leveldb_write(
-        db: *mut opaque::Db,
-        options: *const opaque::WriteOptions,
-        batch: *mut opaque::WriteBatch,
-        error: *mut *mut c_char,
-    );
-    fn leveldb_get(
-        db: *mut opaque::Db,
-        options: *const opaque::ReadOptions,
-        key: *const c_char,
-        key_len: usize,
-        value_len: *mut usize,
-        error: *mut *mut c_char,
-    ) -> *mut c_char;
-    fn leveldb_compact_range(
-        db: *mut opaque::Db,
-        start: *const c_char,
-        start_len: usize,
-        limit: *const c_char,
-        limit_len: usize,
-    );
-    fn leveldb_create_iterator(
-        db: *mut opaque::Db,
-        options: *const opaque::ReadOptions,
-    ) -> *mut opaque::Iterator;
-    fn leveldb_iter_destroy(iterator: *mut opaque::Iterator);
-    fn leveldb_iter_valid(iterator: *const opaque::Iterator) -> c_uchar;
-    fn leveldb_iter_seek_to_first(iterator: *mut opaque::Iterator);
-    fn leveldb_iter_seek(iterator: *mut opaque::Iterator, key: *const c_char, key_len: usize);
-    fn leveldb_iter_next(iterator: *mut opaque::Iterator);
-    fn leveldb_iter_key(iterator: *const opaque::Iterator, len: *mut usize) -> *const c_char;
-    fn leveldb_iter_value(iterator: *const opaque::Iterator, len: *mut usize) -> *const c_char;
-    fn leveldb_iter_get_error(iterator: *const opaque::Iterator, error: *mut *mut c_char);
-    fn leveldb_writebatch_create() -> *mut opaque::WriteBatch;
-    fn leveldb_writebatch_destroy(batch: *mut opaque::WriteBatch);
-    fn leveldb_writebatch_clear(batch: *mut opaque::WriteBatch);
-    fn leveldb_writebatch_put(
-        batch: *mut opaque::WriteBatch,
-        key: *const c_char,
-        key_len: usize,
-        value: *const c_char,
-        value_len: usize,
-    );
-    fn leveldb_options_create() -> *mut opaque::Options;
-    fn leveldb_options_destroy(options: *mut opaque::Options);
-    fn leveldb_options_set_filter_policy(
-        options: *mut opaque::Options,
-        policy: *mut opaque::FilterPolicy,
-    );
-    fn leveldb_options_set_create_if_missing(options: *mut opaque::Options, yes: c_uchar);
-    fn leveldb_options_set_write_buffer_size(options: *mut opaque::Options, bytes: usize);
-    fn leveldb_options_set_cache(options: *mut opaque::Options, cache: *mut opaque::Cache);
-    fn leveldb_options_set_compression(options: *mut opaque::Options, kind: c_int);
-    fn leveldb_filterpolicy_create_bloom(bits_per_key: c_int) -> *mut opaque::FilterPolicy;
-    fn leveldb_filterpolicy_destroy(policy: *mut opaque::FilterPolicy);
-    fn leveldb_cache_create_lru(capacity: usize) -> *mut opaque::Cache;
-    fn leveldb_cache_destroy(cache: *mut opaque::Cache);
-    fn leveldb_readoptions_create() -> *mut opaque::ReadOptions;
-    fn leveldb_readoptions_destroy(options: *mut opaque::ReadOptions);
-    fn leveldb_writeoptions_create() -> *mut opaque::WriteOptions;
-    fn leveldb_writeoptions_destroy(options: *mut opaque::WriteOptions);
-    fn leveldb_writeoptions_set_sync(options: *mut opaque::WriteOptions, yes: c_uchar);
-    fn leveldb_free(pointer: *mut std::ffi::c_void);
-}
 
 const SNAPPY: c_int = 1;
 const UNCOMPRESSED: c_int = 0;
 
 pub(crate) struct LevelDb {
-    db: *mut opaque::Db,
-    read: *mut opaque::ReadOptions,
-    write: *mut opaque::WriteOptions,
-    options: *mut opaque::Options,
-    filter: *mut opaque::FilterPolicy,
-    cache: *mut opaque::Cache,
+    db: *mut c::Db,
+    read: *mut c::ReadOptions,
+    write: *mut c::WriteOptions,
+    options: *mut c::Options,
+    filter: *mut c::FilterPolicy,
+    cache: *mut c::Cache,
     settings: Settings,
 }
 
@@ -143,19 +40,19 @@ impl Engine for LevelDb {
         // SAFETY: each pointer passed was made by the library here, and lives in the
         // answer until it is dropped; `name` and `error` live through the call.
         let db = unsafe {
-            let options = leveldb_options_create();
-            let filter = leveldb_filterpolicy_create_bloom(FILTER_BITS as c_int);
-            let cache = leveldb_cache_create_lru(usize::try_from(settings.cache_bytes)?);
-            leveldb_options_set_create_if_missing(options, 1);
-            leveldb_options_set_write_buffer_size(options, WRITE_BUFFER_BYTES);
-            leveldb_options_set_filter_policy(options, filter);
-            leveldb_options_set_cache(options, cache);
+            let options = c::leveldb_options_create();
+            let filter = c::leveldb_filterpolicy_create_bloom(FILTER_BITS as c_int);
+            let cache = c::leveldb_cache_create_lru(usize::try_from(settings.cache_bytes)?);
+            c::leveldb_options_set_create_if_missing(options, 1);
+            c::leveldb_options_set_write_buffer_size(options, WRITE_BUFFER_BYTES);
+            c::leveldb_options_set_filter_policy(options, filter);
+            c::leveldb_options_set_cache(options, cache);
             let kind = if settings.compressed { SNAPPY } else { UNCOMPRESSED };
-            leveldb_options_set_compression(options, kind);
-            let write = leveldb_writeoptions_create();
-            leveldb_writeoptions_set_sync(write, settings.sync.into());
-            let read = leveldb_readoptions_create();
-            let db = leveldb_open(options, name.as_ptr(), &raw mut error);
+            c::leveldb_options_set_compression(options, kind);
+            let write = c::leveldb_writeoptions_create();
+            c::leveldb_writeoptions_set_sync(write, settings.sync.into());
+            let read = c::leveldb_readoptions_create();
+            let db = c::leveldb_open(options, name.as_ptr(), &raw mut error);
             LevelDb { db, read, write, options, filter, cache, settings }
         };
         check(error)?;
@@ -164,7 +61,7 @@ impl Engine for LevelDb {
 
     fn effective(&self) -> Vec<(String, String)> {
         // SAFETY: a call without arguments.
-        let (major, minor) = unsafe { (leveldb_major_version(), leveldb_minor_version()) };
+        let (major, minor) = unsafe { (c::leveldb_major_version(), c::leveldb_minor_version()) };
         let durability = if self.settings.sync {
             "sync = true"
         } else {
@@ -186,7 +83,7 @@ impl Engine for LevelDb {
         let mut error = ptr::null_mut();
         // SAFETY: the handles live as long as `self`; pointers and lengths are of slices.
         unsafe {
-            leveldb_put(
+            c::leveldb_put(
                 self.db,
                 self.write,
                 key.as_ptr().cast(),
@@ -208,12 +105,18 @@ impl Engine for LevelDb {
         // SAFETY: the handles live as long as `self` and `batch`, which is borrowed alone;
         // pointers and lengths are of slices, which the batch copies.
         unsafe {
-            leveldb_writebatch_clear(batch.0);
+            c::leveldb_writebatch_clear(batch.0);
             for (key, value) in entries {
                 let (key, key_len) = (key.as_ptr().cast(), key.len());
-                leveldb_writebatch_put(batch.0, key, key_len, value.as_ptr().cast(), value.len());
+                c::leveldb_writebatch_put(
+                    batch.0,
+                    key,
+                    key_len,
+                    value.as_ptr().cast(),
+                    value.len(),
+                );
             }
-            leveldb_write(self.db, self.write, batch.0, &raw mut error);
+            c::leveldb_write(self.db, self.write, batch.0, &raw mut error);
         }
         check(error)
     }
@@ -226,10 +129,11 @@ impl Engine for LevelDb {
         let touched = unsafe {
             let key_len = key.len();
             let key = key.as_ptr().cast();
-            let value = leveldb_get(self.db, self.read, key, key_len, &raw mut len, &raw mut error);
+            let value =
+                c::leveldb_get(self.db, self.read, key, key_len, &raw mut len, &raw mut error);
             (!value.is_null()).then(|| {
                 let touched = touch(std::slice::from_raw_parts(value.cast(), len));
-                leveldb_free(value.cast());
+                c::leveldb_free(value.cast());
                 touched
             })
         };
@@ -239,7 +143,7 @@ impl Engine for LevelDb {
 
     fn with_cursor<T>(&self, use_it: impl FnOnce(&mut LevelIterator) -> Result<T>) -> Result<T> {
         // SAFETY: the handles live as long as `self`, which is borrowed past the iterator.
-        let mut iterator = LevelIterator(unsafe { leveldb_create_iterator(self.db, self.read) });
+        let mut iterator = LevelIterator(unsafe { c::leveldb_create_iterator(self.db, self.read) });
         use_it(&mut iterator)
     }
 
@@ -251,7 +155,7 @@ impl Engine for LevelDb {
         unsafe {
             let limit_len = limit.len();
             let limit = limit.as_ptr().cast();
-            leveldb_compact_range(self.db, start.as_ptr().cast(), start.len(), limit, limit_len);
+            c::leveldb_compact_range(self.db, start.as_ptr().cast(), start.len(), limit, limit_len);
         }
         Ok(())
     }
@@ -266,13 +170,13 @@ impl Drop for LevelDb {
         // SAFETY: all were made in open and are nobody else's; the database goes first.
         unsafe {
             if !self.db.is_null() {
-                leveldb_close(self.db);
+                c::leveldb_close(self.db);
             }
-            leveldb_readoptions_destroy(self.read);
-            leveldb_writeoptions_destroy(self.write);
-            leveldb_options_destroy(self.options);
-            leveldb_cache_destroy(self.cache);
-            leveldb_filterpolicy_destroy(self.filter);
+            c::leveldb_readoptions_destroy(self.read);
+            c::leveldb_writeoptions_destroy(self.write);
+            c::leveldb_options_destroy(self.options);
+            c::leveldb_cache_destroy(self.cache);
+            c::leveldb_filterpolicy_destroy(self.filter);
         }
     }
 }
@@ -284,29 +188,29 @@ fn check(error: *mut c_char) -> Result<()> {
     // SAFETY: an error that is not null is a string of the library's, ours to free.
     let text = unsafe {
         let text = std::ffi::CStr::from_ptr(error).to_string_lossy().into_owned();
-        leveldb_free(error.cast());
+        c::leveldb_free(error.cast());
         text
     };
     bail!("LevelDB: {text}")
 }
 
-pub(crate) struct LevelBatch(*mut opaque::WriteBatch);
+pub(crate) struct LevelBatch(*mut c::WriteBatch);
 
 impl Default for LevelBatch {
     fn default() -> LevelBatch {
         // SAFETY: a call without arguments.
-        LevelBatch(unsafe { leveldb_writebatch_create() })
+        LevelBatch(unsafe { c::leveldb_writebatch_create() })
     }
 }
 
 impl Drop for LevelBatch {
     fn drop(&mut self) {
         // SAFETY: made in `default`, and nobody else's.
-        unsafe { leveldb_writebatch_destroy(self.0) }
+        unsafe { c::leveldb_writebatch_destroy(self.0) }
     }
 }
 
-pub(crate) struct LevelIterator(*mut opaque::Iterator);
+pub(crate) struct LevelIterator(*mut c::Iterator);
 
 impl LevelIterator {
     fn read(&mut self, count: u64) -> Result<Seen> {
@@ -314,18 +218,18 @@ impl LevelIterator {
         // SAFETY: the iterator lives as long as `self`; key and value are read while it
         // stands on them.
         unsafe {
-            while seen.entries < count && leveldb_iter_valid(self.0) != 0 {
+            while seen.entries < count && c::leveldb_iter_valid(self.0) != 0 {
                 let (mut key_len, mut value_len) = (0, 0);
-                let key = leveldb_iter_key(self.0, &raw mut key_len).cast();
-                let value = leveldb_iter_value(self.0, &raw mut value_len).cast();
+                let key = c::leveldb_iter_key(self.0, &raw mut key_len).cast();
+                let value = c::leveldb_iter_value(self.0, &raw mut value_len).cast();
                 seen.add(
                     std::slice::from_raw_parts(key, key_len),
                     std::slice::from_raw_parts(value, value_len),
                 );
-                leveldb_iter_next(self.0);
+                c::leveldb_iter_next(self.0);
             }
             let mut error = ptr::null_mut();
-            leveldb_iter_get_error(self.0, &raw mut error);
+            c::leveldb_iter_get_error(self.0, &raw mut error);
             check(error)?;
         }
         Ok(seen)
@@ -336,13 +240,13 @@ impl Cursor for LevelIterator {
     #[inline]
     fn read_from(&mut self, key: &[u8], count: u64) -> Result<Seen> {
         // SAFETY: the iterator lives as long as `self`; pointer and length are of a slice.
-        unsafe { leveldb_iter_seek(self.0, key.as_ptr().cast(), key.len()) };
+        unsafe { c::leveldb_iter_seek(self.0, key.as_ptr().cast(), key.len()) };
         self.read(count)
     }
 
     fn scan(&mut self) -> Result<Seen> {
         // SAFETY: the iterator lives as long as `self`.
-        unsafe { leveldb_iter_seek_to_first(self.0) };
+        unsafe { c::leveldb_iter_seek_to_first(self.0) };
         self.read(u64::MAX)
     }
 }
@@ -350,6 +254,6 @@ impl Cursor for LevelIterator {
 impl Drop for LevelIterator {
     fn drop(&mut self) {
         // SAFETY: made in `with_cursor`, and nobody else's.
-        unsafe { leveldb_iter_destroy(self.0) }
+        unsafe { c::leveldb_iter_destroy(self.0) }
     }
 }

@@ -3,10 +3,12 @@
 
 mod fjall;
 mod leveldb;
+mod leveldb_c;
 mod lmdb;
 mod olive;
 mod redb;
 mod rocksdb;
+mod rocksdb_c;
 mod sled;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "a C interface")]
 
-use std::ffi::{CString, c_char, c_int, c_uchar};
+use std::ffi::{CString, c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -13,141 +13,21 @@ use anyhow::{Result, bail};
 use librocksdb_sys as _;
 use olive_benches::entries::touch;
 
+use super::rocksdb_c as c;
 use super::{
     BACKGROUND_THREADS, Cursor, Engine, FILTER_BITS, Seen, Settings, WRITE_BUFFER_BYTES, option,
 };
-
-/// The C types, of which only pointers are seen.
-mod opaque {
-    #[repr(C)]
-    pub(super) struct Db(());
-    #[repr(C)]
-    pub(super) struct Options(());
-    #[repr(C)]
-    pub(super) struct ReadOptions(());
-    #[repr(C)]
-    pub(super) struct WriteOptions(());
-    #[repr(C)]
-    pub(super) struct Iterator(());
-    #[repr(C)]
-    pub(super) struct WriteBatch(());
-    #[repr(C)]
-    pub(super) struct Cache(());
-    #[repr(C)]
-    pub(super) struct FilterPolicy(());
-    #[repr(C)]
-    pub(super) struct PinnableSlice(());
-    #[repr(C)]
-    pub(super) struct FlushOptions(());
-    #[repr(C)]
-    pub(super) struct TableOptions(());
-}
-
-// SAFETY: declared as in rocksdb/c.h of 7.8; newer ones have these as well.
-unsafe extern "C" {
-    fn rocksdb_open(
-        options: *const opaque::Options,
-        name: *const c_char,
-        error: *mut *mut c_char,
-    ) -> *mut opaque::Db;
-    fn rocksdb_close(db: *mut opaque::Db);
-    fn rocksdb_put(
-        db: *mut opaque::Db,
-        options: *const opaque::WriteOptions,
-        key: *const c_char,
-        key_len: usize,
-        value: *const c_char,
-        value_len: usize,
-        error: *mut *mut c_char,
-    );
-    fn rocksdb_write(
-        db: *mut opaque::Db,
-        options: *const opaque::WriteOptions,
-        batch: *mut opaque::WriteBatch,
-        error: *mut *mut c_char,
-    );
-    fn rocksdb_get_pinned(
-        db: *mut opaque::Db,
-        options: *const opaque::ReadOptions,
-        key: *const c_char,
-        key_len: usize,
-        error: *mut *mut c_char,
-    ) -> *mut opaque::PinnableSlice;
-    fn rocksdb_pinnableslice_value(
-        slice: *const opaque::PinnableSlice,
-        len: *mut usize,
-    ) -> *const c_char;
-    fn rocksdb_pinnableslice_destroy(slice: *mut opaque::PinnableSlice);
-    fn rocksdb_flushoptions_create() -> *mut opaque::FlushOptions;
-    fn rocksdb_flushoptions_destroy(options: *mut opaque::FlushOptions);
-    fn rocksdb_flush(
-        db: *mut opaque::Db,
-        options: *const opaque::FlushOptions,
-        error: *mut *mut c_char,
-    );
-    fn rocksdb_create_iterator(
-        db: *mut opaque::Db,
-        options: *const opaque::ReadOptions,
-    ) -> *mut opaque::Iterator;
-    fn rocksdb_iter_destroy(iterator: *mut opaque::Iterator);
-    fn rocksdb_iter_valid(iterator: *const opaque::Iterator) -> c_uchar;
-    fn rocksdb_iter_seek_to_first(iterator: *mut opaque::Iterator);
-    fn rocksdb_iter_seek(iterator: *mut opaque::Iterator, key: *const c_char, key_len: usize);
-    fn rocksdb_iter_next(iterator: *mut opaque::Iterator);
-    fn rocksdb_iter_key(iterator: *const opaque::Iterator, len: *mut usize) -> *const c_char;
-    fn rocksdb_iter_value(iterator: *const opaque::Iterator, len: *mut usize) -> *const c_char;
-    fn rocksdb_iter_get_error(iterator: *const opaque::Iterator, error: *mut *mut c_char);
-    fn rocksdb_writebatch_create() -> *mut opaque::WriteBatch;
-    fn rocksdb_writebatch_destroy(batch: *mut opaque::WriteBatch);
-    fn rocksdb_writebatch_clear(batch: *mut opaque::WriteBatch);
-    fn rocksdb_writebatch_put(
-        batch: *mut opaque::WriteBatch,
-        key: *const c_char,
-        key_len: usize,
-        value: *const c_char,
-        value_len: usize,
-    );
-    fn rocksdb_options_create() -> *mut opaque::Options;
-    fn rocksdb_options_destroy(options: *mut opaque::Options);
-    fn rocksdb_options_set_create_if_missing(options: *mut opaque::Options, yes: c_uchar);
-    fn rocksdb_options_set_write_buffer_size(options: *mut opaque::Options, bytes: usize);
-    fn rocksdb_options_set_max_background_jobs(options: *mut opaque::Options, jobs: c_int);
-    fn rocksdb_options_set_block_based_table_factory(
-        options: *mut opaque::Options,
-        table: *mut opaque::TableOptions,
-    );
-    fn rocksdb_block_based_options_create() -> *mut opaque::TableOptions;
-    fn rocksdb_block_based_options_destroy(options: *mut opaque::TableOptions);
-    fn rocksdb_block_based_options_set_filter_policy(
-        options: *mut opaque::TableOptions,
-        policy: *mut opaque::FilterPolicy,
-    );
-    fn rocksdb_block_based_options_set_block_cache(
-        options: *mut opaque::TableOptions,
-        cache: *mut opaque::Cache,
-    );
-    fn rocksdb_options_set_compression(options: *mut opaque::Options, kind: c_int);
-    fn rocksdb_filterpolicy_create_bloom_full(bits_per_key: f64) -> *mut opaque::FilterPolicy;
-    fn rocksdb_cache_create_lru(capacity: usize) -> *mut opaque::Cache;
-    fn rocksdb_cache_destroy(cache: *mut opaque::Cache);
-    fn rocksdb_readoptions_create() -> *mut opaque::ReadOptions;
-    fn rocksdb_readoptions_destroy(options: *mut opaque::ReadOptions);
-    fn rocksdb_writeoptions_create() -> *mut opaque::WriteOptions;
-    fn rocksdb_writeoptions_destroy(options: *mut opaque::WriteOptions);
-    fn rocksdb_writeoptions_set_sync(options: *mut opaque::WriteOptions, yes: c_uchar);
-    fn rocksdb_free(pointer: *mut std::ffi::c_void);
-}
 
 const LZ4: c_int = 4;
 const UNCOMPRESSED: c_int = 0;
 
 pub(crate) struct RocksDb {
-    db: *mut opaque::Db,
-    read: *mut opaque::ReadOptions,
-    write: *mut opaque::WriteOptions,
-    options: *mut opaque::Options,
-    table: *mut opaque::TableOptions,
-    cache: *mut opaque::Cache,
+    db: *mut c::Db,
+    read: *mut c::ReadOptions,
+    write: *mut c::WriteOptions,
+    options: *mut c::Options,
+    table: *mut c::TableOptions,
+    cache: *mut c::Cache,
     dir: PathBuf,
     settings: Settings,
 }
@@ -166,23 +46,23 @@ impl Engine for RocksDb {
         // SAFETY: each pointer passed was made by the library here, and lives in the
         // answer until it is dropped; `name` and `error` live through the call.
         let db = unsafe {
-            let options = rocksdb_options_create();
-            let table = rocksdb_block_based_options_create();
+            let options = c::rocksdb_options_create();
+            let table = c::rocksdb_block_based_options_create();
             // The table's options own the filter policy from here on, and share the cache.
-            let filter = rocksdb_filterpolicy_create_bloom_full(f64::from(FILTER_BITS));
-            rocksdb_block_based_options_set_filter_policy(table, filter);
-            let cache = rocksdb_cache_create_lru(usize::try_from(settings.cache_bytes)?);
-            rocksdb_block_based_options_set_block_cache(table, cache);
-            rocksdb_options_set_block_based_table_factory(options, table);
-            rocksdb_options_set_create_if_missing(options, 1);
-            rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER_BYTES);
-            rocksdb_options_set_max_background_jobs(options, BACKGROUND_THREADS as c_int);
+            let filter = c::rocksdb_filterpolicy_create_bloom_full(f64::from(FILTER_BITS));
+            c::rocksdb_block_based_options_set_filter_policy(table, filter);
+            let cache = c::rocksdb_cache_create_lru(usize::try_from(settings.cache_bytes)?);
+            c::rocksdb_block_based_options_set_block_cache(table, cache);
+            c::rocksdb_options_set_block_based_table_factory(options, table);
+            c::rocksdb_options_set_create_if_missing(options, 1);
+            c::rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER_BYTES);
+            c::rocksdb_options_set_max_background_jobs(options, BACKGROUND_THREADS as c_int);
             let kind = if settings.compressed { LZ4 } else { UNCOMPRESSED };
-            rocksdb_options_set_compression(options, kind);
-            let write = rocksdb_writeoptions_create();
-            rocksdb_writeoptions_set_sync(write, settings.sync.into());
-            let read = rocksdb_readoptions_create();
-            let db = rocksdb_open(options, name.as_ptr(), &raw mut error);
+            c::rocksdb_options_set_compression(options, kind);
+            let write = c::rocksdb_writeoptions_create();
+            c::rocksdb_writeoptions_set_sync(write, settings.sync.into());
+            let read = c::rocksdb_readoptions_create();
+            let db = c::rocksdb_open(options, name.as_ptr(), &raw mut error);
             RocksDb { db, read, write, options, table, cache, dir: dir.to_owned(), settings }
         };
         check(error)?;
@@ -211,7 +91,7 @@ impl Engine for RocksDb {
         let mut error = ptr::null_mut();
         // SAFETY: the handles live as long as `self`; pointers and lengths are of slices.
         unsafe {
-            rocksdb_put(
+            c::rocksdb_put(
                 self.db,
                 self.write,
                 key.as_ptr().cast(),
@@ -233,12 +113,18 @@ impl Engine for RocksDb {
         // SAFETY: the handles live as long as `self` and `batch`, which is borrowed alone;
         // pointers and lengths are of slices, which the batch copies.
         unsafe {
-            rocksdb_writebatch_clear(batch.0);
+            c::rocksdb_writebatch_clear(batch.0);
             for (key, value) in entries {
                 let (key, key_len) = (key.as_ptr().cast(), key.len());
-                rocksdb_writebatch_put(batch.0, key, key_len, value.as_ptr().cast(), value.len());
+                c::rocksdb_writebatch_put(
+                    batch.0,
+                    key,
+                    key_len,
+                    value.as_ptr().cast(),
+                    value.len(),
+                );
             }
-            rocksdb_write(self.db, self.write, batch.0, &raw mut error);
+            c::rocksdb_write(self.db, self.write, batch.0, &raw mut error);
         }
         check(error)
     }
@@ -250,11 +136,11 @@ impl Engine for RocksDb {
         // call's to destroy, and its value has `len` bytes until then.
         let touched = unsafe {
             let (key, key_len) = (key.as_ptr().cast(), key.len());
-            let slice = rocksdb_get_pinned(self.db, self.read, key, key_len, &raw mut error);
+            let slice = c::rocksdb_get_pinned(self.db, self.read, key, key_len, &raw mut error);
             (!slice.is_null()).then(|| {
-                let value = rocksdb_pinnableslice_value(slice, &raw mut len);
+                let value = c::rocksdb_pinnableslice_value(slice, &raw mut len);
                 let touched = touch(std::slice::from_raw_parts(value.cast(), len));
-                rocksdb_pinnableslice_destroy(slice);
+                c::rocksdb_pinnableslice_destroy(slice);
                 touched
             })
         };
@@ -264,7 +150,7 @@ impl Engine for RocksDb {
 
     fn with_cursor<T>(&self, use_it: impl FnOnce(&mut RocksIterator) -> Result<T>) -> Result<T> {
         // SAFETY: the handles live as long as `self`, which is borrowed past the iterator.
-        let mut iterator = RocksIterator(unsafe { rocksdb_create_iterator(self.db, self.read) });
+        let mut iterator = RocksIterator(unsafe { c::rocksdb_create_iterator(self.db, self.read) });
         use_it(&mut iterator)
     }
 
@@ -272,9 +158,9 @@ impl Engine for RocksDb {
         let mut error = ptr::null_mut();
         // SAFETY: the handle lives as long as `self`, the options through the call.
         unsafe {
-            let options = rocksdb_flushoptions_create();
-            rocksdb_flush(self.db, options, &raw mut error);
-            rocksdb_flushoptions_destroy(options);
+            let options = c::rocksdb_flushoptions_create();
+            c::rocksdb_flush(self.db, options, &raw mut error);
+            c::rocksdb_flushoptions_destroy(options);
         }
         check(error)
     }
@@ -298,13 +184,13 @@ impl Drop for RocksDb {
         // SAFETY: all were made in open and are nobody else's; the database goes first.
         unsafe {
             if !self.db.is_null() {
-                rocksdb_close(self.db);
+                c::rocksdb_close(self.db);
             }
-            rocksdb_readoptions_destroy(self.read);
-            rocksdb_writeoptions_destroy(self.write);
-            rocksdb_options_destroy(self.options);
-            rocksdb_cache_destroy(self.cache);
-            rocksdb_block_based_options_destroy(self.table);
+            c::rocksdb_readoptions_destroy(self.read);
+            c::rocksdb_writeoptions_destroy(self.write);
+            c::rocksdb_options_destroy(self.options);
+            c::rocksdb_cache_destroy(self.cache);
+            c::rocksdb_block_based_options_destroy(self.table);
         }
     }
 }
@@ -316,29 +202,29 @@ fn check(error: *mut c_char) -> Result<()> {
     // SAFETY: an error that is not null is a string of the library's, ours to free.
     let text = unsafe {
         let text = std::ffi::CStr::from_ptr(error).to_string_lossy().into_owned();
-        rocksdb_free(error.cast());
+        c::rocksdb_free(error.cast());
         text
     };
     bail!("RocksDB: {text}")
 }
 
-pub(crate) struct RocksBatch(*mut opaque::WriteBatch);
+pub(crate) struct RocksBatch(*mut c::WriteBatch);
 
 impl Default for RocksBatch {
     fn default() -> RocksBatch {
         // SAFETY: a call without arguments.
-        RocksBatch(unsafe { rocksdb_writebatch_create() })
+        RocksBatch(unsafe { c::rocksdb_writebatch_create() })
     }
 }
 
 impl Drop for RocksBatch {
     fn drop(&mut self) {
         // SAFETY: made in `default`, and nobody else's.
-        unsafe { rocksdb_writebatch_destroy(self.0) }
+        unsafe { c::rocksdb_writebatch_destroy(self.0) }
     }
 }
 
-pub(crate) struct RocksIterator(*mut opaque::Iterator);
+pub(crate) struct RocksIterator(*mut c::Iterator);
 
 impl RocksIterator {
     fn read(&mut self, count: u64) -> Result<Seen> {
@@ -346,18 +232,18 @@ impl RocksIterator {
         // SAFETY: the iterator lives as long as `self`; key and value are read while it
         // stands on them.
         unsafe {
-            while seen.entries < count && rocksdb_iter_valid(self.0) != 0 {
+            while seen.entries < count && c::rocksdb_iter_valid(self.0) != 0 {
                 let (mut key_len, mut value_len) = (0, 0);
-                let key = rocksdb_iter_key(self.0, &raw mut key_len).cast();
-                let value = rocksdb_iter_value(self.0, &raw mut value_len).cast();
+                let key = c::rocksdb_iter_key(self.0, &raw mut key_len).cast();
+                let value = c::rocksdb_iter_value(self.0, &raw mut value_len).cast();
                 seen.add(
                     std::slice::from_raw_parts(key, key_len),
                     std::slice::from_raw_parts(value, value_len),
                 );
-                rocksdb_iter_next(self.0);
+                c::rocksdb_iter_next(self.0);
             }
             let mut error = ptr::null_mut();
-            rocksdb_iter_get_error(self.0, &raw mut error);
+            c::rocksdb_iter_get_error(self.0, &raw mut error);
             check(error)?;
         }
         Ok(seen)
@@ -368,13 +254,13 @@ impl Cursor for RocksIterator {
     #[inline]
     fn read_from(&mut self, key: &[u8], count: u64) -> Result<Seen> {
         // SAFETY: the iterator lives as long as `self`; pointer and length are of a slice.
-        unsafe { rocksdb_iter_seek(self.0, key.as_ptr().cast(), key.len()) };
+        unsafe { c::rocksdb_iter_seek(self.0, key.as_ptr().cast(), key.len()) };
         self.read(count)
     }
 
     fn scan(&mut self) -> Result<Seen> {
         // SAFETY: the iterator lives as long as `self`.
-        unsafe { rocksdb_iter_seek_to_first(self.0) };
+        unsafe { c::rocksdb_iter_seek_to_first(self.0) };
         self.read(u64::MAX)
     }
 }
@@ -382,6 +268,6 @@ impl Cursor for RocksIterator {
 impl Drop for RocksIterator {
     fn drop(&mut self) {
         // SAFETY: made in `with_cursor`, and nobody else's.
-        unsafe { rocksdb_iter_destroy(self.0) }
+        unsafe { c::rocksdb_iter_destroy(self.0) }
     }
 }

@@ -118,23 +118,24 @@ impl Deadline {
     }
 }
 
-/// What one thread did, from `Instant` to `Instant`.
+/// What one thread did, and from when to when.
 struct Done<C> {
     ops: u64,
     clock: C,
+    began: Instant,
     ended: Instant,
 }
 
 /// Runs `work` in `threads` threads that begin at once, each told its number and how many
-/// operations are its share; the time ends with the last.
+/// operations are its share; the time is from the first one's first to the last one's last.
 fn together<C: Clock>(
     job: &Job,
     work: impl Fn(usize, u64, &mut C, Deadline) -> Result<u64> + Sync,
 ) -> Result<(Side, bool)> {
     let threads = job.threads.max(1);
-    let barrier = Barrier::new(threads + 1);
+    let barrier = Barrier::new(threads);
     let deadline = Deadline::of(job);
-    let (began, done) = std::thread::scope(|scope| {
+    let done: Result<Vec<Done<C>>> = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads)
             .map(|thread| {
                 let (barrier, work) = (&barrier, &work);
@@ -142,20 +143,19 @@ fn together<C: Clock>(
                 scope.spawn(move || {
                     let mut clock = C::default();
                     barrier.wait();
+                    let began = Instant::now();
                     let ops = work(thread, share, &mut clock, deadline)?;
-                    Ok(Done { ops, clock, ended: Instant::now() })
+                    Ok(Done { ops, clock, began, ended: Instant::now() })
                 })
             })
             .collect();
-        barrier.wait();
-        let began = Instant::now();
-        let done: Result<Vec<Done<C>>> = handles
+        let joined = handles
             .into_iter()
-            .map(|handle| handle.join().map_err(|_| anyhow!("a thread of the work panicked"))?)
-            .collect();
-        (began, done)
+            .map(|handle| handle.join().map_err(|_| anyhow!("a thread of the work panicked"))?);
+        joined.collect()
     });
     let done = done?;
+    let began = done.iter().map(|thread| thread.began).min().unwrap_or_else(Instant::now);
     let mut clock = C::default();
     let mut side = Side::default();
     for thread in &done {
