@@ -10,7 +10,7 @@ fn main() {
         return;
     }
     let mut libraries = vec!["leveldb"];
-    // With the feature, librocksdb-sys brings RocksDB and links it.
+    // With the feature, rust-librocksdb-sys brings RocksDB and links it.
     if std::env::var_os("CARGO_FEATURE_COMPARE_ROCKSDB").is_none() {
         libraries.push("rocksdb");
     }

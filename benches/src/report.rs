@@ -129,9 +129,8 @@ fn figures(group: &Group, row: &Row, engine: &EngineInfo, state: &State, rounds:
     let outcomes: Vec<Option<&Outcome>> = (1..=rounds).map(outcome_of).collect();
     let rounds: Vec<Option<f64>> =
         outcomes.iter().map(|outcome| outcome.and_then(|o| figure(row.metric, o))).collect();
-    let name = find(engine.name).map_or("", |engine| engine.name);
     let cut = outcomes.iter().flatten().any(|outcome| outcome.error.is_none() && !outcome.finished);
-    Figures { engine: name, median: median(rounds.iter().flatten().copied()), rounds, cut }
+    Figures { engine: engine.name, median: median(rounds.iter().flatten().copied()), rounds, cut }
 }
 
 /// One figure of an outcome, in operations a second, seconds, bytes or a ratio.

@@ -75,7 +75,7 @@ fn open_state(args: &Args, groups: &[Group], engines: &[&EngineInfo]) -> Result<
     let program = std::fs::metadata(std::env::current_exe()?)?;
     let run = serde_json::json!({
         "program_bytes": program.len(),
-        "program_made": humantime_of(program.modified()?),
+        "program_made": unix_seconds(program.modified()?),
         "selection": format!("{:?}", args.selection()?),
         "memory_limit": args.memory_limit,
         "seconds_max": args.seconds_max,
@@ -94,7 +94,7 @@ fn open_state(args: &Args, groups: &[Group], engines: &[&EngineInfo]) -> Result<
     Ok(state)
 }
 
-fn humantime_of(time: std::time::SystemTime) -> u64 {
+fn unix_seconds(time: std::time::SystemTime) -> u64 {
     time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

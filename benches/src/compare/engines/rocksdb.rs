@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use anyhow::{Result, bail};
-#[cfg(feature = "compare-rocksdb")]
-use librocksdb_sys as _;
 use olive_benches::entries::touch;
+#[cfg(feature = "compare-rocksdb")]
+use rust_librocksdb_sys as _;
 
 use super::rocksdb_c as c;
 use super::{
