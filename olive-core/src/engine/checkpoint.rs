@@ -15,7 +15,7 @@ use crate::format::edit::VersionEdit;
 use crate::format::file_names::{FileKind, LOCK};
 use crate::key::SeqNo;
 use crate::version::{Manifest, Version};
-use crate::vfs::{Access, LockGuard, Vfs, write_all_at};
+use crate::vfs::{Access, LockGuard, Vfs, uninterrupted, write_all_at};
 
 const COPY_BYTES: usize = 1 << 20;
 
@@ -158,12 +158,11 @@ fn copy(vfs: &dyn Vfs, from: &Path, to: &Path) -> Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     let mut offset = 0;
     loop {
-        let read = match source.read_at(offset, &mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Error::io("read", from, e)),
-        };
+        let read = uninterrupted(|| source.read_at(offset, &mut buffer))
+            .map_err(|e| Error::io("read", from, e))?;
+        if read == 0 {
+            break;
+        }
         write_all_at(&*target, offset, &buffer[..read]).map_err(|e| Error::io("write", to, e))?;
         offset += read as u64;
     }

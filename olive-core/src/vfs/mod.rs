@@ -124,17 +124,30 @@ pub trait SharedMap: fmt::Debug + Send + Sync {
     fn populate(&self, offset: u64, len: u64) -> io::Result<()>;
 }
 
+/// A call that was interrupted so often in a row is given up: a system that never
+/// lets it through must not hold a writer, and the lock that it has, for ever.
+const INTERRUPTS_MAX: u32 = 100;
+
+/// Makes a call again while it is interrupted, up to a limit.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..INTERRUPTS_MAX {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+    call()
+}
+
 /// Reads exactly `buf.len()` bytes; a shorter file is `UnexpectedEof`.
 pub fn read_exact_at(file: &dyn VfsFile, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
     while !buf.is_empty() {
-        match file.read_at(offset, buf) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
+        match uninterrupted(|| file.read_at(offset, buf))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
                 buf = &mut buf[read..];
                 offset += read as u64;
             }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
         }
     }
     Ok(())
@@ -143,14 +156,12 @@ pub fn read_exact_at(file: &dyn VfsFile, mut offset: u64, mut buf: &mut [u8]) ->
 /// Writes all of `bytes`; goes on after a short write.
 pub fn write_all_at(file: &dyn VfsFile, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match file.write_at(offset, bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
+        match uninterrupted(|| file.write_at(offset, bytes))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
                 bytes = &bytes[written..];
                 offset += written as u64;
             }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
         }
     }
     Ok(())

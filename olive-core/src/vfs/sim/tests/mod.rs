@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::vfs::{Access, Vfs, VfsFile, write_all_at};
+use crate::vfs::{Access, Vfs, VfsFile, read_exact_at, write_all_at};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
 

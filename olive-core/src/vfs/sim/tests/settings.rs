@@ -154,3 +154,22 @@ fn a_file_without_a_name_is_let_go_once_it_is_closed() {
     sync_db(&disk);
     assert_eq!(disk.state().disk.nodes.len(), 2, "the root and /db");
 }
+
+#[test]
+fn an_interrupted_call_is_made_again_but_not_for_ever() {
+    let disk = disk_with("a", b"123456");
+    let file = edit(&disk, "a");
+    let mut buf = [0; 6];
+    for kind in [OpKind::Read, OpKind::Write] {
+        disk.set_faults(vec![Fault::once(Some(kind), 1, errno::EINTR)]);
+        write_all_at(&*file, 0, b"abcdef").unwrap();
+        read_exact_at(&*file, 0, &mut buf).unwrap();
+        assert_eq!(&buf, b"abcdef");
+        disk.set_faults(vec![Fault::from_then_on(Some(kind), 1, errno::EINTR)]);
+        let failed = match kind {
+            OpKind::Read => read_exact_at(&*file, 0, &mut buf),
+            _ => write_all_at(&*file, 0, b"123456"),
+        };
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Interrupted);
+    }
+}
