@@ -34,8 +34,9 @@ use crate::version::{Manifest, ManifestState, Version};
 use crate::vfs::{LockGuard, Vfs};
 use crate::wal::{LogWriter, Segment};
 
-/// Length of a database's first log segment, in bytes.
-const FIRST_SEGMENT_BYTES: u64 = 64 << 10;
+/// Length of a database's first log segment, in bytes; later ones are shorter only if
+/// the options say so.
+pub(super) const FIRST_SEGMENT_BYTES: u64 = 64 << 10;
 
 impl Engine {
     /// Opens the database in `dir`, or creates it where the options allow that.

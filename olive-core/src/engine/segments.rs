@@ -6,9 +6,10 @@
 //! ```
 
 use super::Engine;
+use super::open::FIRST_SEGMENT_BYTES;
 use super::stall::Cause;
 use super::write::Commit;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::format::file_names::FileKind;
 use crate::wal::Segment;
 use std::time::Duration;
@@ -82,22 +83,30 @@ impl Engine {
     }
 
     /// Creates the segment behind `predecessor`, of at least `len_min` bytes, and lists
-    /// it.
+    /// it. Where the disk has no room for the length that is due, the shortest one is
+    /// tried: writes go on while there is room for any, flushes and compactions find
+    /// room too, and lengths grow again from there.
     fn create_segment(&self, predecessor: u64, len_min: u64) -> Result<Segment> {
-        let len = self.tree.lock().segment_bytes.max(len_min);
-        let number = self.next_number();
-        let segment = Segment::create(
-            &self.vfs,
-            &self.dir,
-            self.database,
-            number,
-            predecessor,
-            len,
-            self.wal_io,
-        )
-        .map_err(|error| self.note_poison(error))?;
-        self.tree.lock().segments.push_back((number, len));
+        let shortest = FIRST_SEGMENT_BYTES.min(self.options.wal_segment_bytes_max).max(len_min);
+        let due = self.tree.lock().segment_bytes.max(len_min);
+        let created = match self.create_segment_of(predecessor, due) {
+            Err(error) if error.kind() == ErrorKind::DiskFull && due > shortest => {
+                self.create_segment_of(predecessor, shortest)
+            }
+            created => created,
+        };
+        let segment = created.map_err(|error| self.note_poison(error))?;
+        let mut tree = self.tree.lock();
+        if segment.len() < due {
+            tree.segment_bytes = segment.len();
+        }
+        tree.segments.push_back((segment.number(), segment.len()));
         Ok(segment)
+    }
+
+    fn create_segment_of(&self, predecessor: u64, len: u64) -> Result<Segment> {
+        let (vfs, number) = (&self.vfs, self.next_number());
+        Segment::create(vfs, &self.dir, self.database, number, predecessor, len, self.wal_io)
     }
 
     pub(super) fn unlink_segments_before(&self, oldest: u64) {

@@ -1,12 +1,13 @@
-//! A disk without room: writes that cannot go on say so, reads go on, and the
-//! database resumes by itself when there is room.
+//! A disk without room, driven by hand: writes that cannot go on say so, reads go on,
+//! and the database resumes by itself when there is room. With threads, and on real
+//! disks, it is proved in `tests/proof/full_disk.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use olive_core::internals::vfs::sim::{Action, OpKind, SimVfs, errno};
-use olive_core::{Db, Error, ErrorKind, Maintenance, WalIo};
+use olive_core::{Db, Error, ErrorKind, WalIo};
 
 use crate::support::{entries, open_sim, tiny};
 
@@ -40,10 +41,10 @@ fn check(db: &Db, written: u32, value: &[u8]) {
     assert!(!db.contains_key(format!("key{written:06}")).expect("a get"), "it was refused");
 }
 
-fn fill_and_free(maintenance: Maintenance, wal_io: WalIo) {
+fn fill_and_free(wal_io: WalIo) {
     let vfs = SimVfs::new(1);
     vfs.set_tick(Duration::from_micros(10));
-    let options = tiny().maintenance(maintenance).wal_io(wal_io);
+    let options = tiny().wal_io(wal_io);
     let db = open_sim(options.clone(), &vfs).expect("a new database");
     db.put("key000000", [7; 100]).expect("a put");
     vfs.set_capacity(Some(used(&vfs) + (60 << 10)));
@@ -59,14 +60,8 @@ fn fill_and_free(maintenance: Maintenance, wal_io: WalIo) {
     check(&copy, written, &[7; 100]);
 
     vfs.set_capacity(None);
-    let mut waits = 0;
     for _ in 0..100 {
-        while let Err(error) = db.put(format!("key{written:06}"), [7; 100]) {
-            assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
-            waits += 1;
-            assert!(waits < 500, "it does not resume: {error}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        db.put(format!("key{written:06}"), [7; 100]).expect("it resumes at once");
         written += 1;
     }
     db.flush().expect("a flush");
@@ -86,22 +81,12 @@ fn unlimited(vfs: &SimVfs) -> SimVfs {
 
 #[test]
 fn a_full_disk_by_hand_mapped() {
-    fill_and_free(Maintenance::Manual, WalIo::Mapped);
+    fill_and_free(WalIo::Mapped);
 }
 
 #[test]
 fn a_full_disk_by_hand_written() {
-    fill_and_free(Maintenance::Manual, WalIo::Write);
-}
-
-#[test]
-fn a_full_disk_with_threads_mapped() {
-    fill_and_free(Maintenance::Threads, WalIo::Mapped);
-}
-
-#[test]
-fn a_full_disk_with_threads_written() {
-    fill_and_free(Maintenance::Threads, WalIo::Write);
+    fill_and_free(WalIo::Write);
 }
 
 #[test]
@@ -228,4 +213,36 @@ fn a_flush_that_found_no_room_is_not_recorded_by_a_compaction_that_did() {
     }
     let db = open_sim(options, &vfs.kill_now()).expect("an open");
     check(&db, written, &[5; 100]);
+}
+
+#[test]
+fn a_log_segment_that_is_too_long_for_the_room_is_made_shorter() {
+    let vfs = SimVfs::new(1);
+    let options = tiny().memtable_bytes(64 << 20).wal_segment_bytes_max(64 << 20);
+    let db = open_sim(options.clone(), &vfs).expect("a new database");
+    // Segments grow: the next one is longer than the room that will be left.
+    let mut written = 0;
+    while db.stats().expect("stats").wal_bytes < 4 << 20 {
+        db.put(format!("key{written:06}"), [7; 1000]).expect("a put");
+        written += 1;
+    }
+    let capacity = used(&vfs) + (1 << 20);
+    vfs.set_capacity(Some(capacity));
+    loop {
+        match db.put(format!("key{written:06}"), [7; 1000]) {
+            Ok(()) => written += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+                break;
+            }
+        }
+    }
+    let left = capacity - used(&vfs);
+    assert!(left < 64 << 10, "{left} bytes are left");
+    check(&db, written, &[7; 1000]);
+    vfs.set_capacity(Some(used(&vfs) + (200 << 10)));
+    db.put(format!("key{written:06}"), [7; 1000]).expect("room for a short one");
+    check(&db, written + 1, &[7; 1000]);
+    let db = open_sim(options, &unlimited(&vfs)).expect("a reopen with room");
+    check(&db, written + 1, &[7; 1000]);
 }
