@@ -2,5 +2,4 @@
 
 mod disk_full;
 mod lessons;
-mod nth_call;
 mod poison;

@@ -12,6 +12,7 @@
 //! is printed by each that draws anything at random.
 
 mod linearizable;
+mod failing_calls;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -119,7 +119,7 @@ impl Random {
 
 /// What a database must hold: entries by keyspace, `""` for the default one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Model(BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>);
+pub(crate) struct Model(pub(crate) BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl Model {
     /// What `db` holds, read forward, and backward, and key by key.
@@ -171,10 +171,6 @@ impl Model {
                 self.0.remove(name);
             }
         }
-    }
-
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.0.get("").and_then(|map| map.get(key)).map(|value| &value[..])
     }
 }
 
