@@ -12,6 +12,8 @@
 //! is printed by each that draws anything at random.
 
 mod linearizable;
+mod allocations;
+mod bit_rot;
 mod failing_calls;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use olive_core::internals::open_on;
 use olive_core::internals::vfs::sim::SimVfs;
 use olive_core::{
-    Db, Durability, Error, ErrorKind, Maintenance, Options, Progress, Reader, Result, WriteBatch,
+    Db, Durability, ErrorKind, Maintenance, Options, Progress, Reader, Result, WriteBatch,
 };
 
 /// Where the database lies on a simulated disk.
@@ -368,9 +368,4 @@ impl Run {
             panic!("{what}: mutation {at}: not the state after {allowed:?}, but {elsewhere:?}")
         })
     }
-}
-
-/// Whether an error says that bytes are not what was written.
-pub(crate) fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Unsupported)
 }
