@@ -15,6 +15,7 @@ mod linearizable;
 mod allocations;
 mod bit_rot;
 mod failing_calls;
+mod full_disk;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
 mod support;
