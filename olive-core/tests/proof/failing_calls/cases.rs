@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use olive_core::internals::vfs::sim::{CrashMode, Effect, Fault, OpKind, SimVfs, errno};
-use olive_core::{Durability, ErrorKind, Options, TableIo, WalIo};
+use olive_core::{Durability, ErrorKind, Maintenance, Options, TableIo, WalIo};
 
 use super::life::{Checked, Life, check_copy};
 use super::workloads::{self, Workload};
@@ -50,11 +50,20 @@ pub(super) struct Case {
     fault: Fault,
 }
 
+/// A set of options.
+struct Set {
+    name: &'static str,
+    options: Options,
+    is_synced: bool,
+    /// Threads do the maintenance: which call is the Nth differs from run to run.
+    has_threads: bool,
+}
+
 /// Workloads, options, and which calls they make when none fails.
 pub(super) struct World {
     seed: u64,
     workloads: Vec<Workload>,
-    sets: Vec<(&'static str, Options)>,
+    sets: Vec<Set>,
     /// By (workload, set): how many calls of each kind.
     calls: BTreeMap<(usize, usize), BTreeMap<OpKind, u64>>,
 }
@@ -81,8 +90,8 @@ impl World {
         let vfs = self.disk();
         let Workload { name, acts, fails } = &self.workloads[workload];
         vfs.set_faults(fails.iter().cloned().collect());
-        let mut life = Life::new(&vfs, &self.sets[set].1, allowed(fails));
-        life.run(acts).unwrap_or_else(|e| panic!("{name}, {}: {e}", self.sets[set].0));
+        let mut life = Life::new(&vfs, &self.sets[set].options, allowed(fails));
+        life.run(acts).unwrap_or_else(|e| panic!("{name}, {}: {e}", self.sets[set].name));
         life.end();
         KINDS.into_iter().map(|kind| (kind, vfs.calls_of(kind))).collect()
     }
@@ -106,10 +115,15 @@ impl World {
         self.calls.values().flat_map(BTreeMap::values).sum()
     }
 
-    /// Every call of every run, with every effect, once and from then on.
+    /// Every call of every run, with every effect, once and from then on; beside
+    /// threads, some of them.
     pub(super) fn cases(&self) -> Vec<Case> {
         let mut cases = Vec::new();
         for (&(workload, set), calls) in &self.calls {
+            if self.sets[set].has_threads {
+                cases.extend(beside_threads(workload, set, calls));
+                continue;
+            }
             for (&kind, &count) in calls {
                 let is_stream = matches!(kind, OpKind::Read | OpKind::Write);
                 for effect in EFFECTS.into_iter().filter(|e| is_stream || *e != Effect::Short) {
@@ -131,7 +145,7 @@ impl World {
     }
 
     pub(super) fn name(&self, case: &Case) -> String {
-        let (workload, set) = (self.workloads[case.workload].name, self.sets[case.set].0);
+        let (workload, set) = (self.workloads[case.workload].name, self.sets[case.set].name);
         format!("{workload}, {set}, {:?}", case.fault)
     }
 
@@ -148,7 +162,7 @@ impl World {
     }
 
     fn judge(&self, case: &Case, tally: &Tally) -> Checked {
-        let options = &self.sets[case.set].1;
+        let Set { options, is_synced, has_threads, .. } = &self.sets[case.set];
         let vfs = self.disk();
         let Workload { acts, fails, .. } = &self.workloads[case.workload];
         let faults: Vec<Fault> = fails.iter().chain([&case.fault]).cloned().collect();
@@ -166,7 +180,8 @@ impl World {
         vfs.set_faults(Vec::new());
         self.check(&life, options, &killed.unwrap_or_else(|| vfs.kill_now()), "reopened")?;
         tally.add("reopened", 1);
-        if self.is_synced(case) {
+        tally.add("with threads", u64::from(*has_threads));
+        if *is_synced {
             let seed = self.seed ^ case.fault.nth;
             for mode in [CrashMode::Synced, CrashMode::Random { seed }] {
                 let what = format!("power cut, {mode:?}");
@@ -176,10 +191,6 @@ impl World {
         }
         tally.add("checkpoints", life.copies.len() as u64);
         Ok(())
-    }
-
-    fn is_synced(&self, case: &Case) -> bool {
-        self.sets[case.set].0.contains("Sync")
     }
 
     /// Nothing fails any more: all that was acknowledged is there, and goes on.
@@ -208,6 +219,25 @@ impl World {
     }
 }
 
+/// Calls spread over all of a run with threads. Writers wait there for work that fails
+/// for a second or two, so that few fail for good.
+fn beside_threads(workload: usize, set: usize, calls: &BTreeMap<OpKind, u64>) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (&kind, &count) in calls {
+        for (turn, nth) in (1..=count).enumerate() {
+            let effect = EFFECTS[turn % 3];
+            let once = Fault { kind: Some(kind), nth, forever: false, effect };
+            if turn % 2 == 0 {
+                cases.push(Case { workload, set, fault: once.clone() });
+            }
+            if turn % 40 == 0 {
+                cases.push(Case { workload, set, fault: Fault { forever: true, ..once } });
+            }
+        }
+    }
+    cases
+}
+
 /// The kinds of error that faults may lead to.
 fn allowed<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> Vec<ErrorKind> {
     let mut kinds = Vec::new();
@@ -224,13 +254,26 @@ fn allowed<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> Vec<ErrorKind> {
     kinds
 }
 
-fn sets() -> Vec<(&'static str, Options)> {
-    let of = |wal, table, durability| tiny().wal_io(wal).table_io(table).durability(durability);
+fn sets() -> Vec<Set> {
+    let of = |name, wal, table, durability| Set {
+        name,
+        options: tiny().wal_io(wal).table_io(table).durability(durability),
+        is_synced: durability == Durability::Sync,
+        has_threads: false,
+    };
+    let with_threads = |set: Set| Set {
+        options: set.options.maintenance(Maintenance::Threads),
+        has_threads: true,
+        ..set
+    };
+    let (buffered, synced) = (Durability::Buffered, Durability::Sync);
     vec![
-        ("Mapped Mapped Buffered", of(WalIo::Mapped, TableIo::Mapped, Durability::Buffered)),
-        ("Write Read Sync", of(WalIo::Write, TableIo::Read, Durability::Sync)),
-        ("Mapped Read Sync", of(WalIo::Mapped, TableIo::Read, Durability::Sync)),
-        ("Write Mapped Buffered", of(WalIo::Write, TableIo::Mapped, Durability::Buffered)),
+        of("Mapped Mapped Buffered", WalIo::Mapped, TableIo::Mapped, buffered),
+        of("Write Read Sync", WalIo::Write, TableIo::Read, synced),
+        of("Mapped Read Sync", WalIo::Mapped, TableIo::Read, synced),
+        of("Write Mapped Buffered", WalIo::Write, TableIo::Mapped, buffered),
+        with_threads(of("Buffered, threads", WalIo::Mapped, TableIo::Mapped, buffered)),
+        with_threads(of("Sync, threads", WalIo::Write, TableIo::Mapped, synced)),
     ]
 }
 
