@@ -12,13 +12,16 @@ use super::hold::Deadline;
 use super::stall::{Cause, Debts};
 use super::view::View;
 use super::{Engine, Immutable, arena_bytes};
-use crate::batch::{Ops, WriteBatch, check_sizes, encode_op};
+use crate::batch::{Op, Ops, WriteBatch, check_sizes, encode_op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{InternalKey, KeyspaceId, Kind, SeqNo, Tag};
 use crate::memtable::{Memtable, MemtableWriter};
 use crate::options::{Durability, WriteOptions};
 use crate::sync::{Arc, Ordering};
 use crate::wal::{LogWriter, WalPosition};
+
+/// How many inserts of a batch have their memory on its way.
+const INSERTS_AHEAD: usize = 3;
 
 /// What the commit lock guards.
 #[derive(Debug)]
@@ -270,11 +273,23 @@ fn apply(
         return Err(Error::new(ErrorKind::Unsupported, "all 2^56 sequence numbers are used"));
     }
     let before = commit.log.used_bytes();
+    // The memory that an insert needs comes while the log, or another insert, is busy.
+    let find = |memtable: &MemtableWriter, (n, op): (u64, Op<'_>)| {
+        memtable.find(InternalKey::new(op.scoped, Tag::new(SeqNo(first.0 + n), op.kind)))
+    };
+    let mut ahead = (0..).zip(Ops::new(payload).flatten());
+    let mut places = [None; INSERTS_AHEAD];
+    for place in &mut places {
+        *place = ahead.next().map(|op| find(&commit.memtable, op));
+    }
     let end = commit.log.append(first, count, payload, by_write)?;
     let mut seq = first.0;
     for op in Ops::new(payload).flatten() {
-        let tag = Tag::new(SeqNo(seq), op.kind);
-        commit.memtable.insert(InternalKey::new(op.scoped, tag), op.value);
+        let key = InternalKey::new(op.scoped, Tag::new(SeqNo(seq), op.kind));
+        let slot = &mut places[(seq - first.0) as usize % INSERTS_AHEAD];
+        let place = slot.take().unwrap_or_else(|| commit.memtable.find(key));
+        *slot = ahead.next().map(|op| find(&commit.memtable, op));
+        commit.memtable.insert_at(place, key, op.value);
         seq += 1;
     }
     debug_assert_eq!(seq, first.0 + u64::from(count), "a batch counts its operations");

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! offset 0        root_bytes                  root_bytes + used        root_bytes + capacity
-//! | root (tower)  | node | node | node | ...  | free, not touched yet  |
+//! | root          | node | node | node | ...  | free, not touched yet  |
 //! ```
 //!
 //! Places are 32-bit offsets in units of 8 bytes, so an arena ends at 32 GiB.
@@ -38,6 +38,7 @@ pub(super) struct Arena {
     backing: Backing,
     root_bytes: usize,
     capacity_bytes: usize,
+    reserve_bytes: usize,
     used: AtomicUsize,
     gauge: ArenaGauge,
     gauged: AtomicUsize,
@@ -53,27 +54,29 @@ enum Backing {
 
 // SAFETY: the memory belongs to the arena alone and is freed only in drop. What
 // `alloc` gave out is written by the one writer before it is published through
-// an atomic, and is read-only or atomic from then on (kept by skiplist*.rs).
+// an atomic, and is read-only or atomic from then on (kept by tree*.rs).
 unsafe impl Send for Arena {}
 // SAFETY: as above; the counters are atomics.
 unsafe impl Sync for Arena {}
 
 impl Arena {
     /// An arena of `capacity_bytes` behind a root of `root_bytes`, which is at
-    /// offset 0, zeroed, and not counted as used.
+    /// offset 0, zeroed, and not counted as used. Behind the capacity are
+    /// `reserve_bytes` more.
     pub(super) fn new(
         root_bytes: usize,
         capacity_bytes: usize,
+        reserve_bytes: usize,
         gauge: &ArenaGauge,
     ) -> Result<Arena> {
         let reserved = capacity_bytes
-            .checked_add(root_bytes + UNIT_BYTES - 1)
+            .checked_add(root_bytes + reserve_bytes + UNIT_BYTES - 1)
             .map(|bytes| bytes / UNIT_BYTES * UNIT_BYTES)
             .filter(|&bytes| bytes <= ARENA_BYTES_MAX)
             .ok_or_else(|| {
                 Error::invalid(format!(
                     "a memtable of {capacity_bytes} bytes is past the largest, {}",
-                    ARENA_BYTES_MAX - root_bytes
+                    ARENA_BYTES_MAX - root_bytes - reserve_bytes
                 ))
             })?;
         let (base, backing) = if reserved < MAPPED_BYTES_MIN || cfg!(miri) {
@@ -89,6 +92,7 @@ impl Arena {
             backing,
             root_bytes,
             capacity_bytes,
+            reserve_bytes,
             used: AtomicUsize::new(0),
             gauge: gauge.clone(),
             gauged: AtomicUsize::new(0),
@@ -104,7 +108,7 @@ impl Arena {
     }
 
     /// Takes `bytes`, a multiple of [`UNIT_BYTES`]; the offset in units of where
-    /// they start.
+    /// they start. They are zero.
     ///
     /// # Panics
     ///
@@ -113,12 +117,15 @@ impl Arena {
     /// # Safety
     ///
     /// One thread at a time, in an order that happens-before orders: the owner of
-    /// the list's writer.
+    /// the tree's writer.
     #[inline]
     pub(super) unsafe fn alloc(&self, bytes: usize) -> u32 {
         debug_assert_eq!(bytes % UNIT_BYTES, 0);
         let used = self.used.load(Ordering::Relaxed);
-        assert!(bytes <= self.capacity_bytes - used, "an entry fits into its memtable");
+        assert!(
+            bytes <= self.capacity_bytes + self.reserve_bytes - used,
+            "an entry fits into its memtable"
+        );
         self.used.store(used + bytes, Ordering::Relaxed);
         let gauged = self.gauged.load(Ordering::Relaxed);
         if used + bytes > gauged {
@@ -130,7 +137,7 @@ impl Arena {
     /// Small arenas count each byte, large ones each begun step.
     fn grow_gauge(&self, gauged: usize, used: usize) {
         let step = if self.capacity_bytes < 16 * GAUGE_STEP_BYTES { 1 } else { GAUGE_STEP_BYTES };
-        let counted = used.next_multiple_of(step).min(self.capacity_bytes);
+        let counted = used.next_multiple_of(step).min(self.capacity_bytes + self.reserve_bytes);
         self.gauged.store(counted, Ordering::Relaxed);
         self.gauge.add(counted - gauged);
     }
@@ -147,10 +154,10 @@ impl Arena {
         unsafe { self.base.as_ptr().add(at as usize * UNIT_BYTES + bytes) }
     }
 
-    /// The address of `bytes` before offset `at`, to prefetch and not to read.
+    /// The address of `bytes` behind offset `at`, to prefetch and not to read.
     #[inline]
     pub(super) fn hint(&self, at: u32, bytes: usize) -> *const i8 {
-        self.base.as_ptr().wrapping_add(at as usize * UNIT_BYTES).wrapping_sub(bytes).cast()
+        self.base.as_ptr().wrapping_add(at as usize * UNIT_BYTES + bytes).cast()
     }
 }
 
@@ -165,7 +172,7 @@ impl Drop for Arena {
 }
 
 fn from_allocator(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), String> {
-    // One cache line, so that towers start where they would in a mapping.
+    // One cache line, so that nodes start where they would in a mapping.
     let layout = Layout::from_size_align(bytes.max(UNIT_BYTES), 64).map_err(|e| e.to_string())?;
     // SAFETY: the layout is not empty.
     let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or("out of memory")?;

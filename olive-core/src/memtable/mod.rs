@@ -1,7 +1,7 @@
 //! The sorted in-memory table.
 //!
 //! ```text
-//! MemtableWriter ── insert ──► Memtable { Skiplist { Arena } } ◄── get, MemtableIter
+//! MemtableWriter ── insert ──► Memtable { Tree { Arena } } ◄── get, MemtableIter
 //!   one, `&mut`                                                    any number, no lock
 //! ```
 //!
@@ -10,25 +10,25 @@
 //! inserts, a reader loads it with Acquire before it searches, and then finds every
 //! entry up to it. Entries above it may or may not be met.
 //!
-//! `arena.rs` owns the memory, `skiplist.rs` the nodes and the search,
-//! `skiplist_insert.rs` the writer, `skiplist_iter.rs` what readers are given. `run.rs`
+//! `arena.rs` owns the memory, `tree.rs` the nodes and the search,
+//! `tree_insert.rs` the writer, `tree_iter.rs` what readers are given. `run.rs`
 //! is for recovery: entries that are gathered, and sorted once.
 
 #[expect(unsafe_code, reason = "owns raw memory")]
 mod arena;
 mod run;
-#[expect(unsafe_code, reason = "nodes are placed in the arena's raw memory")]
-mod skiplist;
-#[expect(unsafe_code, reason = "writes nodes into the arena's raw memory")]
-mod skiplist_insert;
-#[expect(unsafe_code, reason = "reads nodes that it keeps alive")]
-mod skiplist_iter;
 #[cfg(test)]
 mod tests;
 #[cfg(all(test, olive_shuttle))]
 mod tests_shuttle;
 #[cfg(test)]
 mod tests_threads;
+#[expect(unsafe_code, reason = "nodes are placed in the arena's raw memory")]
+mod tree;
+#[expect(unsafe_code, reason = "writes nodes into the arena's raw memory")]
+mod tree_insert;
+#[expect(unsafe_code, reason = "reads nodes that it keeps alive")]
+mod tree_iter;
 
 use std::fmt;
 
@@ -36,9 +36,9 @@ use crate::error::Result;
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
 pub use run::{RunBuilder, SortedRun};
-use skiplist::Skiplist;
-pub use skiplist_insert::MemtableWriter;
-pub use skiplist_iter::MemtableIter;
+use tree::Tree;
+pub use tree_insert::{MemtableWriter, Place};
+pub use tree_iter::MemtableIter;
 
 /// Bytes of all arenas that are alive, also those that only a value still holds.
 ///
@@ -70,11 +70,11 @@ impl ArenaGauge {
 
 /// A sorted table in memory: one writer, and readers that never lock.
 pub struct Memtable {
-    list: Skiplist,
+    tree: Tree,
 }
 
 impl Memtable {
-    /// An empty one whose arena has room for `capacity_bytes` of entries and links.
+    /// An empty one whose arena has room for `capacity_bytes` of entries and nodes.
     /// Memory is reserved at once and taken as it is touched.
     ///
     /// # Errors
@@ -85,32 +85,32 @@ impl Memtable {
         capacity_bytes: usize,
         gauge: &ArenaGauge,
     ) -> Result<(Arc<Memtable>, MemtableWriter)> {
-        skiplist_insert::table_and_writer(capacity_bytes, gauge)
+        tree_insert::table_and_writer(capacity_bytes, gauge)
     }
 
     /// The most arena bytes that one entry can take: entries whose bounds add up to
     /// no more than what [`MemtableWriter::fits`] said can all be inserted.
     #[must_use]
     pub fn entry_bytes_max(scoped_len: usize, value_len: usize) -> usize {
-        skiplist_insert::entry_bytes_max(scoped_len, value_len)
+        tree_insert::entry_bytes_max(scoped_len, value_len)
     }
 
     /// Arena bytes taken.
     #[must_use]
     pub fn bytes_used(&self) -> usize {
-        self.list.arena.used_bytes()
+        self.tree.arena.used_bytes()
     }
 
     /// Arena bytes there are.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        self.list.arena.capacity_bytes()
+        self.tree.arena.capacity_bytes()
     }
 
     /// Entries inserted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.list.len.load(Ordering::Acquire)
+        self.tree.len.load(Ordering::Acquire)
     }
 
     /// Whether nothing was inserted.

@@ -1,4 +1,4 @@
-//! The memtable's skiplist: 400,000 entries of 16-byte decimal keys and 100-byte
+//! The memtable: 400,000 entries of 16-byte decimal keys and 100-byte
 //! values.
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
@@ -42,7 +42,7 @@ fn fill(writer: &mut MemtableWriter, number: fn(u64) -> u64) {
 }
 
 fn inserts(c: &mut Criterion) {
-    let mut group = c.benchmark_group("skiplist/insert");
+    let mut group = c.benchmark_group("memtable/insert");
     group.throughput(Throughput::Elements(ENTRIES)).sample_size(10);
     for (name, number) in [("random", scattered as fn(u64) -> u64), ("sequential", |n| n)] {
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
@@ -66,7 +66,7 @@ fn reads(c: &mut Criterion) {
     let (table, mut writer) = Memtable::new(CAPACITY_BYTES, &ArenaGauge::new()).unwrap();
     fill(&mut writer, scattered);
     println!("arena bytes an entry: {:.1}", table.bytes_used() as f64 / table.len() as f64);
-    let mut group = c.benchmark_group("skiplist/get");
+    let mut group = c.benchmark_group("memtable/get");
     for (name, odd) in [("hit", 0), ("miss", 1)] {
         let mut n = 0;
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
@@ -80,7 +80,7 @@ fn reads(c: &mut Criterion) {
     }
     group.finish();
 
-    let mut group = c.benchmark_group("skiplist/scan");
+    let mut group = c.benchmark_group("memtable/scan");
     group.throughput(Throughput::Elements(ENTRIES)).sample_size(10);
     for backward in [false, true] {
         let name = if backward { "backward" } else { "forward" };

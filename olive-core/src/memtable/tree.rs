@@ -1,0 +1,648 @@
+//! The tree that orders a memtable: entries, leaves, inner nodes, and the search that
+//! readers make.
+//!
+//! ```text
+//! entry, at a multiple of 8 bytes
+//!
+//!   tag 8 | key bytes 4, value bytes 4 | key | value | pad
+//!
+//! leaf (192 bytes): up to 14 entries, in the order that `order` says
+//!
+//!   heads 14 x 8 | offsets of entries 14 x 4 | order 8 | splits 4 | next 4 | previous 4
+//!
+//! inner node (520 bytes): up to 32 children, in order
+//!
+//!   children 4 | heads 32 x 8 | first entries 32 x 4 | children 32 x 4
+//! ```
+//!
+//! A B+ tree whose leaves are linked both ways. Entries are ordered by key ascending,
+//! then by tag descending; nothing is ever removed, and no node ever moves. Offset 0
+//! means none. A search touches the inner nodes, which stay in the processor's caches,
+//! one leaf, and one entry: a skiplist touches one node after the other, each a cache
+//! miss that waits for the one before.
+//!
+//! # Heads
+//!
+//! A head is 8 bytes of a key as a big-endian number. It stands beside the offset of
+//! the entry, so that most comparisons touch no entry. Which 8 bytes is a choice for the
+//! whole tree, the *window*, made once from the first keys: keys begin with a keyspace
+//! id and often with long runs of the same bytes, where a fixed place would make all
+//! heads equal. A window is a prefix P, and
+//!
+//! ```text
+//! head(key) = the 8 bytes behind P, zeros where the key ends    if key starts with P
+//!             0                                                 if key < P otherwise
+//!             MAX                                               if key > P otherwise
+//! ```
+//!
+//! which never falls as keys rise: `a <= b` implies `head(a) <= head(b)`. So unequal
+//! heads decide, and equal ones ask for the keys; P is a matter of speed only. Until a
+//! window is chosen all heads count as equal (the mask is 0). The writer chooses it by
+//! writing every head anew and then publishing P with Release: who sees P sees such
+//! heads, who does not looks at none.
+//!
+//! # Readers beside the writer
+//!
+//! All stores are Release and all loads Acquire, so what is seen is never newer than
+//! what was written before it.
+//!
+//! **A leaf** has its entries in slots of no order; `order` is a permutation of the slots,
+//! as 14 numbers of 4 bits, and how many of them count. An insert fills a free slot and
+//! then stores a new `order`: a reader has all of a leaf as it was at one moment. A leaf
+//! is split by giving the upper half of its entries to a new one behind it, and only
+//! after that by an `order` that has the lower half; `splits` counts this. Slots of the
+//! upper half are filled again later. So a reader that finds `splits` as it was before it
+//! read has read what `order` said; else it begins again, which only a split makes it do.
+//!
+//! The smallest key of a leaf never changes, since smaller ones belong to the leaf before;
+//! its entry is in slot 0 for ever. (The first leaf begins before all keys.)
+//!
+//! **The links** to the next leaf lead over all entries at any moment: the new leaf is
+//! linked before the old one gives up its upper half. In between, both have it, and who
+//! walks passes over what it has seen. A link to the previous leaf may be old, and then
+//! leads to a leaf from which the next ones lead back.
+//!
+//! **An inner node** is changed in place, from the end: first the children move up by
+//! one, then their first entries, then the heads. A reader loads head, then first entry,
+//! then child, so what it compares is at or behind the start of the child that it takes:
+//! **it never goes too far to the right**. Too far to the left is mended on the leaves:
+//! whoever finds all entries of a leaf before its target looks where the next one begins.
+
+use std::cmp::Ordering as Order;
+
+use super::ArenaGauge;
+use super::arena::{Arena, UNIT_BYTES};
+use crate::error::Result;
+use crate::key::{InternalKey, Tag};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Entries of a leaf: as many as 4 bits each leave room for a count.
+pub(super) const LEAF_ENTRIES: usize = 14;
+/// Children of an inner node.
+pub(super) const INNER_CHILDREN: usize = 32;
+pub(super) const LEAF_BYTES: usize = size_of::<Leaf>();
+pub(super) const INNER_BYTES: usize = size_of::<Inner>();
+/// Tag and lengths.
+pub(super) const HEADER_BYTES: usize = 16;
+/// The first leaf stands in the root, a cache line behind its start.
+const FIRST_AT_BYTES: usize = 64;
+const ROOT_BYTES: usize = FIRST_AT_BYTES + LEAF_BYTES;
+pub(super) const FIRST_LEAF: LeafAt = LeafAt((FIRST_AT_BYTES / UNIT_BYTES) as u32);
+
+/// The offset of an entry in the arena, in units of 8 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Node(pub(super) u32);
+
+impl Node {
+    pub(super) const NONE: Node = Node(0);
+}
+
+/// The offset of a leaf.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct LeafAt(pub(super) u32);
+
+impl LeafAt {
+    pub(super) const NONE: LeafAt = LeafAt(0);
+}
+
+/// The offset of an inner node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct InnerAt(pub(super) u32);
+
+#[repr(C)]
+pub(super) struct Leaf {
+    pub(super) heads: [AtomicU64; LEAF_ENTRIES],
+    pub(super) nodes: [AtomicU32; LEAF_ENTRIES],
+    pub(super) order: AtomicU64,
+    pub(super) splits: AtomicU32,
+    pub(super) next: AtomicU32,
+    pub(super) prev: AtomicU32,
+    _unused: u32,
+}
+
+/// The head and the first entry of child 0 mean nothing: it begins where its node does.
+#[repr(C)]
+pub(super) struct Inner {
+    pub(super) count: AtomicU64,
+    pub(super) heads: [AtomicU64; INNER_CHILDREN],
+    pub(super) firsts: [AtomicU32; INNER_CHILDREN],
+    pub(super) children: [AtomicU32; INNER_CHILDREN],
+}
+
+/// Which slots of a leaf count, in order: a permutation of all slots, 4 bits each from
+/// the lowest on, and in the top byte how many of them are in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct SlotOrder(pub(super) u64);
+
+impl SlotOrder {
+    /// Slots in their own order, none in use.
+    pub(super) const EMPTY: SlotOrder = SlotOrder(0x00DC_BA98_7654_3210);
+    const COUNT_SHIFT: u32 = 56;
+    const SLOTS: u64 = (1 << Self::COUNT_SHIFT) - 1;
+
+    #[inline]
+    pub(super) fn count(self) -> usize {
+        (self.0 >> Self::COUNT_SHIFT) as usize
+    }
+
+    /// The slot at `position`.
+    #[inline]
+    pub(super) fn slot(self, position: usize) -> usize {
+        // Masked for the compiler, which then need not check; 15 is never stored.
+        (self.0 >> (4 * position) & 15) as usize
+    }
+
+    /// With the next free slot at `position`, and which slot that is. Not full.
+    #[inline]
+    pub(super) fn inserted(self, position: usize) -> (SlotOrder, usize) {
+        let count = self.count();
+        let slot = self.slot(count);
+        let below = (1_u64 << (4 * position)) - 1;
+        let through = (1_u64 << (4 * count)) - 1;
+        let behind = Self::SLOTS & !((1_u64 << (4 * (count + 1))) - 1);
+        let slots = self.0 & below
+            | (slot as u64) << (4 * position)
+            | (self.0 & through & !below) << 4
+            | self.0 & behind;
+        (SlotOrder(slots | (count as u64 + 1) << Self::COUNT_SHIFT), slot)
+    }
+
+    /// With the first `count` only.
+    #[inline]
+    pub(super) fn truncated(self, count: usize) -> SlotOrder {
+        SlotOrder(self.0 & Self::SLOTS | (count as u64) << Self::COUNT_SHIFT)
+    }
+}
+
+/// A tree in an arena. Its functions on a [`Node`], [`LeafAt`] or [`InnerAt`] are unsafe
+/// in that it must be one of this tree, which whoever holds one keeps.
+pub(super) struct Tree {
+    pub(super) arena: Arena,
+    /// Levels of inner nodes << 32 | the offset of the root: a leaf if there are none.
+    pub(super) root: AtomicU64,
+    pub(super) last_leaf: AtomicU32,
+    pub(super) len: AtomicUsize,
+    /// 0: none yet. Else the offset of an entry << 32 | 1 << 31 | bytes of its key.
+    pub(super) window: AtomicU64,
+}
+
+/// The window as one search sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Window<'a> {
+    prefix: &'a [u8],
+    /// All ones, or 0 where there is no window yet.
+    pub(super) mask: u64,
+}
+
+/// What is looked for, with its head.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) key: InternalKey<'a>,
+    pub(super) head: u64,
+    pub(super) mask: u64,
+}
+
+/// A leaf as it was at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeafRun {
+    pub(super) leaf: LeafAt,
+    pub(super) next: LeafAt,
+    pub(super) nodes: [Node; LEAF_ENTRIES],
+    pub(super) count: usize,
+}
+
+impl Tree {
+    /// An empty one; `reserve_bytes` beside the capacity are for its own nodes.
+    pub(super) fn new(
+        capacity_bytes: usize,
+        reserve_bytes: usize,
+        gauge: &ArenaGauge,
+    ) -> Result<Tree> {
+        let tree = Tree {
+            arena: Arena::new(ROOT_BYTES, capacity_bytes, reserve_bytes, gauge)?,
+            root: AtomicU64::new(u64::from(FIRST_LEAF.0)),
+            last_leaf: AtomicU32::new(FIRST_LEAF.0),
+            len: AtomicUsize::new(0),
+            window: AtomicU64::new(0),
+        };
+        // SAFETY: in the root, which is zeroed: a leaf without links or entries.
+        unsafe { tree.leaf(FIRST_LEAF) }.order.store(SlotOrder::EMPTY.0, Ordering::Release);
+        Ok(tree)
+    }
+
+    #[inline]
+    pub(super) fn window(&self) -> Window<'_> {
+        let chosen = self.window.load(Ordering::Acquire);
+        if chosen == 0 {
+            return Window { prefix: &[], mask: 0 };
+        }
+        let len = (chosen as u32 & !(1 << 31)) as usize;
+        // SAFETY: the writer names an entry of this tree whose key is no shorter.
+        let prefix = unsafe { self.bytes(Node((chosen >> 32) as u32), 0, len) };
+        Window::new(prefix)
+    }
+
+    #[inline]
+    pub(super) fn target<'a>(&self, key: InternalKey<'a>) -> Target<'a> {
+        let window = self.window();
+        Target { key, head: window.head(key.scoped), mask: window.mask }
+    }
+
+    /// # Safety
+    ///
+    /// `at` is a leaf of this tree.
+    #[inline]
+    pub(super) unsafe fn leaf(&self, at: LeafAt) -> &Leaf {
+        // SAFETY: by the caller's promise one was written there, or the root's zeros
+        // are one, before the offset was given out; changed through atomics only.
+        unsafe { &*self.arena.ptr(at.0, 0).cast::<Leaf>() }
+    }
+
+    /// # Safety
+    ///
+    /// `at` is an inner node of this tree.
+    #[inline]
+    pub(super) unsafe fn inner(&self, at: InnerAt) -> &Inner {
+        // SAFETY: as for `leaf`.
+        unsafe { &*self.arena.ptr(at.0, 0).cast::<Inner>() }
+    }
+
+    /// `len` bytes that stand `start` bytes behind the entry's header.
+    ///
+    /// # Safety
+    ///
+    /// `node` is an entry of this tree, and has that many.
+    #[inline]
+    pub(super) unsafe fn bytes(&self, node: Node, start: usize, len: usize) -> &[u8] {
+        // SAFETY: key and value were written before the entry's offset was given out
+        // and never change; the slice lives no longer than the arena.
+        unsafe { std::slice::from_raw_parts(self.arena.ptr(node.0, HEADER_BYTES + start), len) }
+    }
+
+    /// # Safety
+    ///
+    /// `node` is an entry of this tree.
+    #[inline]
+    unsafe fn header(&self, node: Node) -> (Tag, usize, usize) {
+        // SAFETY: written before the entry's offset was given out, and aligned to 8.
+        unsafe {
+            let at = self.arena.ptr(node.0, 0);
+            let lens = at.add(8).cast::<u32>();
+            (Tag(at.cast::<u64>().read()), lens.read() as usize, lens.add(1).read() as usize)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `node` is an entry of this tree.
+    #[inline]
+    pub(super) unsafe fn key(&self, node: Node) -> InternalKey<'_> {
+        // SAFETY: the caller's promise; the header says how long the key is.
+        unsafe {
+            let (tag, key_len, _) = self.header(node);
+            InternalKey::new(self.bytes(node, 0, key_len), tag)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `node` is an entry of this tree.
+    #[inline]
+    pub(super) unsafe fn value(&self, node: Node) -> &[u8] {
+        // SAFETY: the caller's promise; the header says how long the value is.
+        unsafe {
+            let (_, key_len, value_len) = self.header(node);
+            self.bytes(node, key_len, value_len)
+        }
+    }
+
+    /// How an entry of head `head` compares with the target. Touches the entry only
+    /// where the heads tie.
+    ///
+    /// # Safety
+    ///
+    /// `node` gives an entry of this tree, whose head that is or will be.
+    #[inline]
+    unsafe fn compare(&self, head: u64, node: impl FnOnce() -> Node, target: &Target<'_>) -> Order {
+        match (head & target.mask).cmp(&target.head) {
+            // SAFETY: the caller's promise.
+            Order::Equal => unsafe { self.key(node()) }.cmp(&target.key),
+            unequal => unequal,
+        }
+    }
+
+    /// Asks for the lines of a leaf, or the first ones of an entry, before they are read.
+    #[inline]
+    pub(super) fn prefetch(&self, at: u32, bytes: usize) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        for line in (0..bytes).step_by(64) {
+            // SAFETY: a hint; the address is computed without claims, not read by it.
+            unsafe {
+                use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(self.arena.hint(at, line));
+            }
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = (at, bytes);
+    }
+
+    /// The last child of `inner` that begins at or before the target, as far as is seen.
+    ///
+    /// # Safety
+    ///
+    /// `at` is an inner node of this tree.
+    #[inline]
+    pub(super) unsafe fn child(&self, at: InnerAt, target: &Target<'_>) -> usize {
+        // SAFETY: the caller's promise.
+        let inner = unsafe { self.inner(at) };
+        let (mut first, mut len) = (0, inner.count.load(Ordering::Acquire) as usize);
+        while len > 1 {
+            let half = len / 2;
+            let middle = first + half;
+            let head = inner.heads[middle].load(Ordering::Acquire);
+            let node = || Node(inner.firsts[middle].load(Ordering::Acquire));
+            // SAFETY: what stands in an inner node are entries of this tree.
+            if unsafe { self.compare(head, node, target) } != Order::Greater {
+                first = middle;
+            }
+            len -= half;
+        }
+        first
+    }
+
+    /// The leaf where the target belongs, or one before it.
+    #[inline]
+    pub(super) fn leaf_of(&self, target: &Target<'_>) -> LeafAt {
+        let root = self.root.load(Ordering::Acquire);
+        let mut at = root as u32;
+        for _ in 0..root >> 32 {
+            // SAFETY: as many levels below the root are inner nodes, and their children
+            // are nodes of this tree.
+            unsafe {
+                let child = self.child(InnerAt(at), target);
+                at = self.inner(InnerAt(at)).children[child].load(Ordering::Acquire);
+            }
+        }
+        self.prefetch(at, LEAF_BYTES);
+        LeafAt(at)
+    }
+
+    /// How many entries of `leaf` are before the target, if `order` is its order.
+    ///
+    /// # Safety
+    ///
+    /// `leaf` is of this tree.
+    #[inline]
+    pub(super) unsafe fn position(
+        &self,
+        leaf: &Leaf,
+        order: SlotOrder,
+        target: &Target<'_>,
+    ) -> usize {
+        let (mut first, mut len) = (0, order.count());
+        while len > 0 {
+            let half = len / 2;
+            let slot = order.slot(first + half).min(LEAF_ENTRIES - 1);
+            let head = leaf.heads[slot].load(Ordering::Acquire);
+            let node = || Node(leaf.nodes[slot].load(Ordering::Acquire));
+            // SAFETY: a slot that counts, or counted, has an entry of this tree.
+            if unsafe { self.compare(head, node, target) } == Order::Less {
+                first += half + 1;
+                len -= half + 1;
+            } else {
+                len = half;
+            }
+        }
+        first
+    }
+
+    /// Whether the leaf begins at or before the target.
+    ///
+    /// # Safety
+    ///
+    /// `at` is a leaf of this tree, but not the first.
+    #[inline]
+    unsafe fn begins_before(&self, at: LeafAt, target: &Target<'_>) -> bool {
+        // SAFETY: the caller's promise; slot 0 was filled before the leaf was linked.
+        unsafe {
+            let leaf = self.leaf(at);
+            let head = leaf.heads[0].load(Ordering::Acquire);
+            self.compare(head, || self.first_of(at), target) != Order::Greater
+        }
+    }
+
+    /// The first entry of a leaf.
+    ///
+    /// # Safety
+    ///
+    /// As for `begins_before`.
+    #[inline]
+    pub(super) unsafe fn first_of(&self, at: LeafAt) -> Node {
+        // SAFETY: the caller's promise.
+        Node(unsafe { self.leaf(at) }.nodes[0].load(Ordering::Acquire))
+    }
+
+    /// The first entry at or behind `key` if it has the same scoped key.
+    #[inline]
+    pub(super) fn find(&self, key: InternalKey<'_>) -> Option<Node> {
+        let target = self.target(key);
+        let mut at = self.leaf_of(&target);
+        loop {
+            // SAFETY: the tree leads to its own leaves and entries only.
+            unsafe {
+                let leaf = self.leaf(at);
+                let splits = leaf.splits.load(Ordering::Acquire);
+                let order = SlotOrder(leaf.order.load(Ordering::Acquire));
+                let position = self.position(leaf, order, &target);
+                let next = LeafAt(leaf.next.load(Ordering::Acquire));
+                let slot = order.slot(position).min(LEAF_ENTRIES - 1);
+                let (head, node) = (
+                    leaf.heads[slot].load(Ordering::Acquire),
+                    Node(leaf.nodes[slot].load(Ordering::Acquire)),
+                );
+                if leaf.splits.load(Ordering::Acquire) != splits {
+                    continue;
+                }
+                if position < order.count() {
+                    return self.same_key(head, node, &target);
+                }
+                if next == LeafAt::NONE {
+                    return None;
+                }
+                if !self.begins_before(next, &target) {
+                    let head = self.leaf(next).heads[0].load(Ordering::Acquire);
+                    return self.same_key(head, self.first_of(next), &target);
+                }
+                at = next;
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `node` is an entry of this tree, of that head.
+    #[inline]
+    unsafe fn same_key(&self, head: u64, node: Node, target: &Target<'_>) -> Option<Node> {
+        if head & target.mask != target.head {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        (unsafe { self.key(node) }.scoped == target.key.scoped).then_some(node)
+    }
+
+    /// The leaf as it is at one moment, and how many of its entries are before the
+    /// target (none without one).
+    ///
+    /// # Safety
+    ///
+    /// `at` is a leaf of this tree.
+    #[inline]
+    pub(super) unsafe fn run(&self, at: LeafAt, target: Option<&Target<'_>>) -> (LeafRun, usize) {
+        // SAFETY: the caller's promise.
+        let leaf = unsafe { self.leaf(at) };
+        loop {
+            let splits = leaf.splits.load(Ordering::Acquire);
+            let order = SlotOrder(leaf.order.load(Ordering::Acquire));
+            let mut nodes = [Node::NONE; LEAF_ENTRIES];
+            for (position, node) in nodes.iter_mut().enumerate().take(order.count()) {
+                let slot = order.slot(position).min(LEAF_ENTRIES - 1);
+                *node = Node(leaf.nodes[slot].load(Ordering::Acquire));
+            }
+            // SAFETY: a leaf of this tree.
+            let position = target.map_or(0, |target| unsafe { self.position(leaf, order, target) });
+            // Behind `order`: if that has given up its upper half, this leads there.
+            let next = LeafAt(leaf.next.load(Ordering::Acquire));
+            if leaf.splits.load(Ordering::Acquire) == splits {
+                return (LeafRun { leaf: at, next, nodes, count: order.count() }, position);
+            }
+        }
+    }
+
+    /// The leaf in which the target belongs, looked for from one at or before it on, and
+    /// its position there: one past the end where the next leaf begins behind the target.
+    #[inline]
+    pub(super) fn around(&self, target: &Target<'_>, from: LeafAt) -> (LeafRun, usize) {
+        let mut at = from;
+        loop {
+            // SAFETY: the tree leads to its own leaves only; a next one is not the first.
+            unsafe {
+                let (run, position) = self.run(at, Some(target));
+                let to_the_right = position == run.count
+                    && run.next != LeafAt::NONE
+                    && self.begins_before(run.next, target);
+                if !to_the_right {
+                    return (run, position);
+                }
+                at = run.next;
+            }
+        }
+    }
+
+    /// The leaf before, with its entries that are before all of `at`; none before the
+    /// first.
+    ///
+    /// # Safety
+    ///
+    /// `at` is a leaf of this tree.
+    pub(super) unsafe fn before(&self, at: LeafAt) -> Option<LeafRun> {
+        if at == FIRST_LEAF {
+            return None;
+        }
+        // SAFETY: the caller's promise; links lead to leaves, and the way right from a
+        // leaf before `at` leads to it.
+        unsafe {
+            let first = self.target(self.key(self.first_of(at)));
+            let mut before = LeafAt(self.leaf(at).prev.load(Ordering::Acquire));
+            loop {
+                let (mut run, position) = self.run(before, Some(&first));
+                if run.next == at {
+                    run.count = position;
+                    return Some(run);
+                }
+                before = run.next;
+            }
+        }
+    }
+
+    /// The last leaf.
+    pub(super) fn last(&self) -> LeafRun {
+        let mut at = LeafAt(self.last_leaf.load(Ordering::Acquire));
+        loop {
+            // SAFETY: a leaf of this tree, as those that it leads to.
+            let (run, _) = unsafe { self.run(at, None) };
+            if run.next == LeafAt::NONE {
+                return run;
+            }
+            at = run.next;
+        }
+    }
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(prefix: &'a [u8]) -> Window<'a> {
+        Window { prefix, mask: u64::MAX }
+    }
+
+    /// The length of the prefix for keys that share the first `common` bytes and
+    /// have at least `shortest`. The window ends where the keys end
+    /// rather than starting where they part: numbers that count up would leave it
+    /// with the first carry.
+    pub(super) fn prefix_len(common: usize, shortest: usize) -> usize {
+        common.min(shortest.saturating_sub(8)).min(u16::MAX.into())
+    }
+
+    #[inline]
+    pub(super) fn head(&self, key: &[u8]) -> u64 {
+        let len = self.prefix.len();
+        if self.mask == 0 {
+            return 0;
+        }
+        if let Some((start, rest)) = key.split_at_checked(len)
+            && start == self.prefix
+        {
+            if let Some(head) = rest.first_chunk::<8>() {
+                return u64::from_be_bytes(*head);
+            }
+            let mut head = [0; 8];
+            head[..rest.len()].copy_from_slice(rest);
+            return u64::from_be_bytes(head);
+        }
+        if key < self.prefix { 0 } else { u64::MAX }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_as_large_as_their_picture() {
+        assert_eq!((LEAF_BYTES, INNER_BYTES), (192, 520));
+    }
+
+    #[test]
+    fn an_order_takes_slots_in_at_any_position_and_gives_them_back() {
+        let mut state = 7_u64;
+        let mut order = SlotOrder::EMPTY;
+        let mut model: Vec<usize> = Vec::new();
+        for _ in 0..10_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let random = (state >> 33) as usize;
+            if model.len() == LEAF_ENTRIES {
+                let kept = random % LEAF_ENTRIES;
+                order = order.truncated(kept);
+                model.truncate(kept);
+            } else {
+                let position = random % (model.len() + 1);
+                let (inserted, slot) = order.inserted(position);
+                assert!(!model.contains(&slot) && slot < LEAF_ENTRIES);
+                model.insert(position, slot);
+                order = inserted;
+            }
+            let slots: Vec<usize> = (0..order.count()).map(|p| order.slot(p)).collect();
+            assert_eq!(slots, model);
+            let all: u64 = (0..LEAF_ENTRIES).map(|p| 1 << order.slot(p)).sum();
+            assert_eq!(all, (1 << LEAF_ENTRIES) - 1, "a permutation");
+        }
+    }
+}
