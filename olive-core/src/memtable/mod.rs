@@ -29,6 +29,9 @@ mod tree;
 mod tree_insert;
 #[expect(unsafe_code, reason = "reads nodes that it keeps alive")]
 mod tree_iter;
+#[cfg(test)]
+#[expect(unsafe_code, reason = "does the writer's steps one by one")]
+mod tree_split_tests;
 
 use std::fmt;
 

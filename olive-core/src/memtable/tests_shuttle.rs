@@ -49,6 +49,14 @@ fn shuttle_readers_beside_the_writer_of_a_few_entries() {
     }
 }
 
+/// A leaf is full at 14 entries: the next ones split it beside readers.
+#[test]
+fn shuttle_readers_beside_the_split_of_a_leaf() {
+    for (shape, name) in [(0, "shared keys"), (1, "rising keys"), (2, "falling keys")] {
+        explore(&format!("memtable, a leaf split, {name}"), SCHEDULES, move || model(13, 5, shape));
+    }
+}
+
 /// The writer writes all heads anew at entry 64, beside readers; from then on they
 /// decide.
 #[test]

@@ -37,7 +37,7 @@ use crate::sync::{Arc, Ordering};
 /// Entries after which the window of the heads is chosen.
 const WINDOW_ENTRIES: usize = 64;
 /// How many entries a leaf keeps when it is split.
-const KEPT: usize = LEAF_ENTRIES / 2;
+pub(super) const KEPT: usize = LEAF_ENTRIES / 2;
 /// What a leaf pays for the inner nodes: 16 leaves pay for a node, and for its own share.
 const INNER_SHARE_BYTES: usize = 35;
 /// What an entry pays for leaves and inner nodes: [`KEPT`] pay for a leaf and its share.
@@ -56,7 +56,7 @@ const _: () = assert!(INNER_PAID_BYTES >= INNER_BYTES + INNER_SHARE_BYTES);
 #[derive(Debug)]
 pub struct MemtableWriter {
     table: Arc<Memtable>,
-    inserter: Inserter,
+    pub(super) inserter: Inserter,
 }
 
 /// Where an entry belongs, as it was when it was looked for: where its leaf has been
@@ -69,7 +69,7 @@ pub struct Place {
 
 /// What the writer remembers from insert to insert, beside the tree itself.
 #[derive(Debug)]
-struct Inserter {
+pub(super) struct Inserter {
     /// What entries have paid for leaves that are not there yet.
     leaves_paid_bytes: usize,
     /// What the entries of the last leaf still have to pay for it.
@@ -92,10 +92,10 @@ struct KeysSoFar {
 
 /// The way from the root to a leaf: inner nodes, and which child was taken.
 #[derive(Debug)]
-struct Path {
+pub(super) struct Path {
     steps: [(InnerAt, usize); LEVELS_MAX],
     levels: usize,
-    leaf: LeafAt,
+    pub(super) leaf: LeafAt,
 }
 
 /// An empty table, and the only writer it will ever have.
@@ -268,7 +268,7 @@ impl Inserter {
     /// # Safety
     ///
     /// The caller is the only writer, and `left` a leaf of the tree.
-    unsafe fn new_leaf(&mut self, tree: &Tree, left: LeafAt) -> LeafAt {
+    pub(super) unsafe fn new_leaf(&mut self, tree: &Tree, left: LeafAt) -> LeafAt {
         // SAFETY: the caller's promise; memory of the arena is zero until it is written,
         // and a leaf of zeros is one without links.
         let (at, leaf, left_leaf) = unsafe {
@@ -289,7 +289,7 @@ impl Inserter {
     /// # Safety
     ///
     /// The caller is the only writer, and `left` a full leaf of the tree.
-    unsafe fn give_up_upper_half(&mut self, tree: &Tree, left: LeafAt) {
+    pub(super) unsafe fn give_up_upper_half(&mut self, tree: &Tree, left: LeafAt) {
         // SAFETY: the caller's promise.
         let leaf = unsafe { tree.leaf(left) };
         let order = SlotOrder(leaf.order.load(Ordering::Relaxed));
@@ -304,7 +304,7 @@ impl Inserter {
     /// # Safety
     ///
     /// The caller is the only writer, the path is as it is, and `right` has its entries.
-    unsafe fn index(&mut self, tree: &Tree, path: &Path, right: LeafAt) {
+    pub(super) unsafe fn index(&mut self, tree: &Tree, path: &Path, right: LeafAt) {
         // SAFETY: the caller's promise.
         let (head, first) =
             unsafe { (tree.leaf(right).heads[0].load(Ordering::Relaxed), tree.first_of(right)) };
@@ -415,10 +415,10 @@ impl Inserter {
 
 /// A child of an inner node, with the key that it begins with.
 #[derive(Clone, Copy)]
-struct Child {
-    head: u64,
-    first: Node,
-    at: u32,
+pub(super) struct Child {
+    pub(super) head: u64,
+    pub(super) first: Node,
+    pub(super) at: u32,
 }
 
 impl Child {
@@ -443,7 +443,7 @@ fn append_child(inner: &Inner, child: Child) {
 /// Adds a child at `place`, 1 at least; there is room. `stored` is called after each
 /// store, for tests.
 #[inline]
-fn insert_child(inner: &Inner, place: usize, child: Child, mut stored: impl FnMut()) {
+pub(super) fn insert_child(inner: &Inner, place: usize, child: Child, mut stored: impl FnMut()) {
     let count = inner.count.load(Ordering::Relaxed) as usize;
     if place == count {
         return append_child(inner, child);
@@ -490,7 +490,7 @@ fn last_leaf_of(tree: &Tree, target: &Target<'_>) -> Option<LeafAt> {
 }
 
 /// The way to the target's leaf. By the writer, for whom it is exact.
-fn path_to(tree: &Tree, target: &Target<'_>) -> Path {
+pub(super) fn path_to(tree: &Tree, target: &Target<'_>) -> Path {
     let root = tree.root.load(Ordering::Relaxed);
     let levels = (root >> 32) as usize;
     let mut path = Path { steps: [(InnerAt(0), 0); LEVELS_MAX], levels, leaf: LeafAt::NONE };
@@ -511,7 +511,7 @@ fn path_to(tree: &Tree, target: &Target<'_>) -> Path {
 /// # Safety
 ///
 /// Both are leaves of the tree.
-unsafe fn copy_upper_half(tree: &Tree, left: LeafAt, right: LeafAt) {
+pub(super) unsafe fn copy_upper_half(tree: &Tree, left: LeafAt, right: LeafAt) {
     // SAFETY: the caller's promise.
     let (left, right) = unsafe { (tree.leaf(left), tree.leaf(right)) };
     let from = SlotOrder(left.order.load(Ordering::Relaxed));
@@ -527,7 +527,7 @@ unsafe fn copy_upper_half(tree: &Tree, left: LeafAt, right: LeafAt) {
 /// # Safety
 ///
 /// Both are leaves of the tree.
-unsafe fn link_right(tree: &Tree, left: LeafAt, right: LeafAt) {
+pub(super) unsafe fn link_right(tree: &Tree, left: LeafAt, right: LeafAt) {
     // SAFETY: the caller's promise.
     unsafe { tree.leaf(left) }.next.store(right.0, Ordering::Release);
 }
@@ -535,7 +535,7 @@ unsafe fn link_right(tree: &Tree, left: LeafAt, right: LeafAt) {
 /// # Safety
 ///
 /// `right` is a leaf of the tree, linked.
-unsafe fn link_back(tree: &Tree, right: LeafAt) {
+pub(super) unsafe fn link_back(tree: &Tree, right: LeafAt) {
     // SAFETY: the caller's promise, and what is linked is a leaf.
     unsafe {
         match LeafAt(tree.leaf(right).next.load(Ordering::Relaxed)) {
@@ -599,7 +599,3 @@ fn write_heads(tree: &Tree, window: &Window<'_>) {
         level = if below > 0 { children } else { Vec::new() };
     }
 }
-
-#[cfg(test)]
-#[path = "tests_split.rs"]
-mod tests_split;

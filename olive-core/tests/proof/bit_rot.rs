@@ -21,14 +21,11 @@ mod subject;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use olive_core::TableIo;
-use olive_core::internals::vfs::sim::SimVfs;
-
 use crate::bit_rot::damage::Damage;
 use crate::bit_rot::grid::Grid;
-use crate::bit_rot::outcome::{Memory, Mode, Outcome, is_panic, outcome_of};
+use crate::bit_rot::outcome::{Memory, Mode, Outcome, outcome_of};
 use crate::bit_rot::subject::Subject;
-use crate::support::{Model, open_sim};
+use crate::support::Model;
 use crate::tally::{Tally, seed};
 
 /// Threads that work on cases.
@@ -37,9 +34,6 @@ const WORKERS: usize = 2;
 const NORMAL_EVERY: usize = 8;
 /// What an error's text and the like may take, in bytes.
 const SLACK_BYTES: usize = 4 << 10;
-/// Whether a whole data block in another block's place fails at its first read. Where
-/// it does not, `verify` alone finds it.
-const BLOCKS_KNOW_THEIR_PLACE: bool = false;
 
 /// A subject, and what its undamaged self asks of memory.
 struct World {
@@ -84,7 +78,6 @@ impl World {
         let outcome = match found {
             Ok(Outcome::Tail) if matches!(damage, Damage::Older { .. }) => "rolled back",
             Ok(outcome) => outcome.name(),
-            Err(what) if !is_panic(&what) && is_known_gap(damage, &disk) => "verify alone",
             Err(what) => {
                 tally.bad(format!("{damage:?} ({:?}): {what}", damage.path(&self.subject)));
                 "bad"
@@ -133,15 +126,6 @@ fn whole(subject: &Subject) -> &Model {
 /// Damages of which there are so many that a part of them is opened in both modes.
 fn is_one_of_many(damage: &Damage) -> bool {
     matches!(damage, Damage::Flip { .. } | Damage::Cut { .. } | Damage::Garbage { .. })
-}
-
-/// A block in a wrong place, which `verify` finds.
-fn is_known_gap(damage: &Damage, disk: &SimVfs) -> bool {
-    if BLOCKS_KNOW_THEIR_PLACE || !matches!(damage, Damage::Blocks { .. }) {
-        return false;
-    }
-    let report = open_sim(subject::options(TableIo::Mapped), disk).and_then(|db| db.verify());
-    report.is_ok_and(|report| !report.is_clean())
 }
 
 /// Every `stride`th of each sort of damage.

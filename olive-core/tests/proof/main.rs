@@ -11,11 +11,11 @@
 //! Each closes with one line of counts ([`tally`]). `OLIVE_PROOF_SEED` replays a run: it
 //! is printed by each that draws anything at random.
 
-mod linearizable;
 mod allocations;
 mod bit_rot;
 mod failing_calls;
 mod full_disk;
+mod linearizable;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
 mod support;

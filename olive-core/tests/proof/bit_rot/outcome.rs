@@ -67,16 +67,9 @@ pub(super) fn outcome_of(
     let memory = Memory { largest_bytes: meter.largest_bytes(), peak_bytes: meter.peak_bytes() };
     let found = found.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        Err(format!("{PANIC}: {}", text.unwrap_or_default()))
+        Err(format!("a panic: {}", text.unwrap_or_default()))
     });
     (found, memory)
-}
-
-/// How the text of what is wrong begins where that is a panic.
-const PANIC: &str = "a panic";
-
-pub(super) fn is_panic(wrong: &str) -> bool {
-    wrong.starts_with(PANIC)
 }
 
 fn normal() -> Options {

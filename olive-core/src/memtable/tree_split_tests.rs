@@ -1,9 +1,13 @@
 //! What readers meet between the stores of a split, which threads hit too seldom.
 
-use super::*;
+use super::tree::{FIRST_LEAF, INNER_CHILDREN, InnerAt, LEAF_ENTRIES, LeafAt, SlotOrder, Tree};
+use super::tree_insert::{
+    Child, KEPT, copy_upper_half, insert_child, link_back, link_right, path_to, table_and_writer,
+};
+use super::{ArenaGauge, Memtable, MemtableIter, MemtableWriter};
 use crate::internal_iter::InternalIter;
-use crate::key::{Kind, SeqNo, Tag};
-use crate::memtable::MemtableIter;
+use crate::key::{InternalKey, Kind, SeqNo, Tag};
+use crate::sync::{Arc, Ordering};
 
 fn key(n: u64) -> Vec<u8> {
     format!("\x01{n:016}").into_bytes()
@@ -161,7 +165,7 @@ fn an_inner_node_that_is_being_changed_never_leads_too_far_to_the_right() {
         }
         let tree = &table.tree;
         assert_eq!(tree.root.load(Ordering::Relaxed) >> 32, 1);
-        let mut left = super::super::tree::FIRST_LEAF;
+        let mut left = FIRST_LEAF;
         // SAFETY: the writer is here; each leaf is split as the writer would, but the
         // readers look after every store into the inner node.
         unsafe {
