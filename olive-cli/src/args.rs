@@ -16,7 +16,8 @@ const STATUS: &str = "\
 Exit status: 0 done, 1 not found, 2 wrong usage, 3 server or network error.
 
 Without a command it is a shell: at a terminal with history and completion, else it reads
-commands from standard input, one a line.";
+commands from standard input, one a line, and ends at the first that fails with the status
+of that; a key that is not found is no failure there, and makes it 1 at the end.";
 
 /// Talks to an olive-server.
 #[derive(Debug, Parser)]
@@ -95,7 +96,7 @@ pub(crate) enum Command {
         /// The key, of any bytes
         #[arg(allow_hyphen_values = true)]
         key: OsString,
-        /// The value; - alone reads it from standard input, to its end
+        /// The value; - alone takes all bytes of standard input, as they are
         #[arg(allow_hyphen_values = true)]
         value: OsString,
     },
@@ -199,7 +200,9 @@ pub(crate) enum LineCommand {
 
 const LINES: &str = r#"Words are separated by spaces. 'Single quotes' take everything as it is; in "double
 quotes" and outside of quotes \n \r \t \0 \xNN are bytes, and a backslash before any other
-sign that is not a letter or a digit is that sign. A word that begins with # ends the line."#;
+sign that is not a letter or a digit is that sign. A word that begins with # ends the line.
+Values are shown as lines, and - is a value like others. The history is in
+$XDG_STATE_HOME/olive/history; a line that begins with a space is not kept."#;
 
 /// A server's address as it can be: what it stands for is found out when connecting.
 fn addr(text: &str) -> Result<String, String> {

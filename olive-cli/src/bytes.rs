@@ -56,8 +56,11 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     out.into_iter().map(char::from).collect()
 }
 
+/// From and to, as scans take them.
+pub(crate) type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// The keys that begin with `prefix`.
-pub(crate) fn prefix_range(prefix: Vec<u8>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+pub(crate) fn prefix_range(prefix: Vec<u8>) -> KeyRange {
     let mut end = prefix.clone();
     // The least key that is greater than all of them: the last byte that can be raised is,
     // and what is behind it goes.

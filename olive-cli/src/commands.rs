@@ -119,7 +119,7 @@ impl Commands<'_> {
         Ok(Status::Done)
     }
 
-    fn range(&self, args: &ScanArgs) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+    fn range(&self, args: &ScanArgs) -> Result<bytes::KeyRange> {
         if let Some(prefix) = &args.prefix {
             return Ok(bytes::prefix_range(self.argument(prefix, "--prefix")?));
         }

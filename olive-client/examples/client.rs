@@ -1,7 +1,7 @@
 //! First steps with the client: `cargo run -p olive-client --example client [ADDR]`,
 //! beside a running olive-server.
 
-use olive_client::{Client, WriteBatch};
+use olive_client::{Answer, Client, WriteBatch};
 
 fn main() -> olive_client::Result<()> {
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7411".to_owned());
@@ -18,10 +18,14 @@ fn main() -> olive_client::Result<()> {
         println!("{} is {}", shown(Some(fruit)), shown(Some(colour)));
     }
 
+    // One way there and back for all three.
     let mut pipeline = client.pipeline();
     pipeline.delete(b"plum").get(b"plum").get(b"pear");
     for answer in pipeline.run() {
-        println!("{:?}", answer?);
+        match answer? {
+            Answer::Done => println!("done"),
+            Answer::Value(value) => println!("{}", shown(value)),
+        }
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ const FILL_DEPTH_MIN: usize = 32;
 /// The server should be on another machine, or the load generator takes a part of what it
 /// measures: with both on one, figures compare only with figures made the same way.
 ///
+/// It puts keys that begin with `--key-prefix`, and leaves them there.
+///
 /// A connection sends `--pipeline` requests in one write, takes all their answers, and
 /// sends the next. A request's latency is the time from that write to the read that brought
 /// its answer, so with a pipeline it has the requests before it in it.
@@ -117,6 +119,9 @@ pub(super) enum Extent {
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     pub(super) name: String,
+    /// Which of the workloads it is: each has random numbers of its own, or GETs would
+    /// ask for what was just put, in the same order.
+    pub(super) number: u64,
     pub(super) mix: Mix,
     pub(super) extent: Extent,
     pub(super) distribution: Distribution,
@@ -157,8 +162,9 @@ impl Plan {
             )));
         }
         let extent = args.requests.map_or(Extent::Time(args.seconds), Extent::Requests);
-        let works = args.workloads.iter().map(|&mix| Work {
+        let works = args.workloads.iter().zip(1..).map(|(&mix, number)| Work {
             name: mix.name(),
+            number,
             mix,
             extent,
             distribution: args.distribution,
@@ -186,6 +192,7 @@ impl Plan {
     pub(super) fn fill(&self) -> Option<Work> {
         self.args.fill.then(|| Work {
             name: "fill".to_owned(),
+            number: 0,
             mix: Mix(0),
             extent: Extent::Requests(self.keys),
             distribution: Distribution::Sequential,

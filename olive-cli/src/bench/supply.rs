@@ -29,13 +29,14 @@ pub(super) struct Supply {
 }
 
 impl Supply {
-    /// That of thread `thread`: no two have the same random numbers, and together they go
-    /// through the keys in order if they are taken in order.
+    /// That of thread `thread`: no two threads and no two workloads have the same random
+    /// numbers, and together the threads go through the keys in order if they are taken in
+    /// order.
     pub(super) fn new(plan: &Plan, work: &Work, thread: usize) -> Supply {
         let mut key = plan.key_prefix.clone();
         key.resize(plan.key_bytes, b'0');
         Supply {
-            random: Random(mix(plan.seed) ^ mix(thread as u64 + 1)),
+            random: Random(mix(plan.seed) ^ mix((work.number << 32) + thread as u64 + 1)),
             choice: Choice::new(work.distribution, plan, thread),
             get_percent: work.mix.0,
             key,

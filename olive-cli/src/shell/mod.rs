@@ -37,7 +37,7 @@ fn at_terminal(session: &mut Session, form: FormArgs) -> Result {
     while let Some(line) = editor.line().map_err(failed)? {
         match step(line.as_bytes(), session, form) {
             Ok(Step::Ran(_)) => {}
-            Ok(Step::Exit) => break,
+            Ok(Step::Exit) | Err(Failure::Closed) => break,
             Err(failure) => {
                 report(Err(failure));
             }

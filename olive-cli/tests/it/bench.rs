@@ -111,6 +111,25 @@ fn missing_keys_are_counted_and_no_error() {
 }
 
 #[test]
+fn workloads_take_keys_of_their_own_and_runs_repeat() {
+    let server = Running::start();
+    // Few of very many keys: those of the GETs are hardly those of the PUTs.
+    let args = ["bench", "--requests", "200", "--connections", "1", "--format", "json"];
+    let all = parse(&server.cli(&[&args[..], &["--keys", "1000000000"]].concat()).ran());
+    assert_eq!(number(&all["workloads"][1], "missing"), 200);
+    let keys = |server: &Running| -> Vec<Vec<u8>> {
+        server.client().scan(..).unwrap().map(|entry| entry.unwrap().0).collect()
+    };
+    let other = Running::start();
+    let seeds = ["--keys", "1000000000", "--seed", "1"];
+    assert_eq!(other.cli(&[&args[..], &seeds].concat()).ran().status, 0);
+    assert_eq!(keys(&server), keys(&other));
+    let seeds = ["--keys", "1000000000", "--seed", "2"];
+    assert_eq!(other.cli(&[&args[..], &seeds].concat()).ran().status, 0);
+    assert!(keys(&other).len() > 300);
+}
+
+#[test]
 fn the_table_has_a_row_a_workload() {
     let server = Running::start();
     let ran = server.cli(&["bench", "--requests", "100"]).ran();

@@ -17,7 +17,7 @@ fn wrong_usage_names_the_option() {
         (&["ping", "--addr", "localhost"], &["--addr", "HOST:PORT"]),
         (&["ping", "--format", "xml"], &["--format", "text, hex, json"]),
         (&["ping", "--nonsense\u{202e}"], &["'--nonsense\\xe2\\x80\\xae'"]),
-        (&["scan", "--limit", "-1"], &["--limit"]),
+        (&["scan", "--limit", "x"], &["--limit"]),
         (&["scan", "--prefix", "a", "--to", "b"], &["--prefix", "--to"]),
         (&["batch", "/nonexistent/file"], &["cannot read /nonexistent/file"]),
         (&["completions", "csh"], &["'csh'", "zsh"]),
