@@ -21,7 +21,7 @@ fn wrong_usage_names_the_option() {
         (&["scan", "--prefix", "a", "--to", "b"], &["--prefix", "--to"]),
         (&["batch", "/nonexistent/file"], &["cannot read /nonexistent/file"]),
         (&["completions", "csh"], &["'csh'", "zsh"]),
-        (&["bench", "--workloads", "set,nonsense"], &["--workloads", "mix:90"]),
+        (&["bench", "--workloads", "set,nonsense"], &["--workloads", "mix:100"]),
         (&["bench", "--workloads", "mix:101"], &["--workloads"]),
         (&["bench", "--pipeline", "0"], &["--pipeline"]),
         (&["bench", "--connections", "0"], &["--connections"]),

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::process::{Child, Command};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ struct Terminal {
 
 impl Terminal {
     fn start(server: &Running, args: &[&str]) -> Terminal {
-        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&keys).unwrap();
         unlockpt(&keys).unwrap();
         let name = ptsname(&keys, Vec::new()).unwrap();
@@ -66,7 +66,10 @@ impl Terminal {
         Terminal { child, keys, screen: get, shown: Vec::new(), seen: 0 }
     }
 
-    fn types(&mut self, keys: &str) {
+    /// Types at a prompt. Between two prompts the terminal edits lines by itself, and keys
+    /// like Ctrl-D and the arrows mean something else to it.
+    fn types_at(&mut self, prompt: &str, keys: &str) {
+        self.wait_for(prompt);
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
@@ -87,8 +90,18 @@ impl Terminal {
         }
     }
 
+    /// Waits until it has ended: then nobody has the other side open any more.
     fn status(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.screen.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(part) => self.shown.extend(part),
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("it does not end: {}", self.shown.escape_ascii())
+                }
+            }
+        }
     }
 }
 
@@ -104,23 +117,19 @@ fn the_shell_edits_completes_and_remembers() {
     let server = Running::start();
     let mut terminal = Terminal::start(&server, &[]);
     let prompt = format!("olive {}> ", server.addr);
-    terminal.wait_for(&prompt);
     // Tab makes a whole word of it.
-    terminal.types("pu\tkey 'a b'\r");
+    terminal.types_at(&prompt, "pu\tkey 'a b'\r");
     terminal.wait_for("\nOK\r\n");
-    terminal.types("nonsense\r");
+    terminal.types_at(&prompt, "nonsense\r");
     terminal.wait_for("unrecognized subcommand 'nonsense'");
-    terminal.types("get key\r");
+    terminal.types_at(&prompt, "get key\r");
     terminal.wait_for("\na b\r\n");
-    // Given up, and the one before from the history. What is typed before the prompt is
-    // there is not kept then.
-    terminal.wait_for(&prompt);
-    terminal.types("garbage\x03");
+    // Given up, and the one before from the history.
+    terminal.types_at(&prompt, "garbage\x03");
     terminal.wait_for("garbage");
-    terminal.wait_for(&prompt);
-    terminal.types("\x1b[A\r");
+    terminal.types_at(&prompt, "\x1b[A\r");
     terminal.wait_for("\na b\r\n");
-    terminal.types("exit\r");
+    terminal.types_at(&prompt, "exit\r");
     assert_eq!(terminal.status(), Some(0));
 
     let history = server.dir.path().join("olive").join("history");
@@ -132,10 +141,9 @@ fn the_shell_edits_completes_and_remembers() {
 
     // The next shell knows them, and the end of input ends it.
     let mut terminal = Terminal::start(&server, &[]);
-    terminal.wait_for(&prompt);
-    terminal.types("\x1b[A\x1b[A\r");
+    terminal.types_at(&prompt, "\x1b[A\x1b[A\r");
     terminal.wait_for("\na b\r\n");
-    terminal.types("\x04");
+    terminal.types_at(&prompt, "\x04");
     assert_eq!(terminal.status(), Some(0));
 }
 
