@@ -50,6 +50,13 @@ pub(super) enum State {
     Idle,
 }
 
+/// How much of the room in an input buffer a read took.
+enum Filled {
+    Nothing,
+    Part,
+    All,
+}
+
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) stream: TcpStream,
@@ -125,11 +132,16 @@ impl Lane {
     }
 
     /// Does all that can be done without waiting. Readiness is told once, so that a lane
-    /// goes on until the system has nothing for it.
-    pub(super) fn advance(&mut self, shared: &mut Shared) -> Result<State, String> {
+    /// goes on until the system has nothing for it. `closing` says that it was told of the
+    /// end as well, which stands behind the bytes and is not told again.
+    pub(super) fn advance(&mut self, shared: &mut Shared, closing: bool) -> Result<State, String> {
         loop {
             self.flush()?;
-            let more = self.fill()?;
+            let more = match self.fill()? {
+                Filled::Nothing => false,
+                Filled::Part => closing,
+                Filled::All => true,
+            };
             let now = Instant::now();
             self.take_answers(shared, now)?;
             if self.unanswered() == 0 && self.start(shared, now)? == State::Idle {
@@ -153,9 +165,9 @@ impl Lane {
         Ok(())
     }
 
-    /// Reads once; says whether there may be more. A read that leaves room has emptied the
-    /// socket, and what comes later is told again.
-    fn fill(&mut self) -> Result<bool, String> {
+    /// Reads once. A read that leaves room has emptied the socket of bytes, and bytes that
+    /// come later are told again.
+    fn fill(&mut self) -> Result<Filled, String> {
         if self.taken > 0 {
             self.input.copy_within(self.taken..self.filled, 0);
             self.filled -= self.taken;
@@ -170,9 +182,12 @@ impl Lane {
                 Ok(0) => return Err(closed().to_string()),
                 Ok(read) => {
                     self.filled += read;
-                    return Ok(self.filled == self.input.len());
+                    let full = self.filled == self.input.len();
+                    return Ok(if full { Filled::All } else { Filled::Part });
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Filled::Nothing);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.to_string()),
             }

@@ -45,7 +45,7 @@ impl Loader {
                 break;
             }
             for event in &events {
-                self.advance(event.token().0);
+                self.advance(event.token().0, event.is_read_closed() || event.is_error());
             }
             answered.store(self.shared.tally.latency_ns.len(), Ordering::Relaxed);
         }
@@ -61,11 +61,11 @@ impl Loader {
         }
     }
 
-    fn advance(&mut self, token: usize) {
+    fn advance(&mut self, token: usize, closing: bool) {
         let Some(lane) = self.lanes.get_mut(token).and_then(Option::as_mut) else { return };
         // What is told of a lane that has nothing to do is the server's closing, or old.
         if lane.unanswered() > 0 {
-            let outcome = lane.advance(&mut self.shared);
+            let outcome = lane.advance(&mut self.shared, closing);
             self.settle(token, outcome);
         }
     }

@@ -78,14 +78,15 @@ fn requests_are_as_many_as_asked_for_and_keys_as_well() {
 #[test]
 fn large_values_and_deep_pipelines_go_through() {
     let server = Running::start();
-    let args = ["bench", "--requests", "300", "--connections", "2", "--pipeline", "100"];
-    let more = ["--keys", "10", "--value-bytes", "200000", "--verify", "--format", "json"];
+    // Longer than an input buffer is at first, and than what a socket holds.
+    let args = ["bench", "--requests", "60", "--connections", "2", "--pipeline", "20"];
+    let more = ["--keys", "10", "--value-bytes", "600000", "--verify", "--format", "json"];
     let ran = server.cli(&[&args[..], &more].concat()).ran();
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
     let all = parse(&ran);
     let get = &all["workloads"][1];
     adds_up(get);
-    assert_eq!(number(get, "hits") + number(get, "missing"), 300);
+    assert_eq!(number(get, "hits") + number(get, "missing"), 60);
     assert!(number(get, "hits") > 0);
 }
 
@@ -161,6 +162,8 @@ fn errors_and_broken_connections_are_counted_and_told() {
     assert_eq!((number(set, "put"), set["errors"]["stalled"].as_u64()), (10, Some(2)));
     assert_eq!((number(set, "broken_connections"), number(set, "unanswered")), (1, 3));
     assert_eq!(ran.status, 3);
+    // The end is seen when it comes, also behind answers, and not when the time is up.
+    assert!(!ran.err.contains("no answer within"), "{ran:?}");
     for part in
         ["set: 2 requests got ERROR stalled by a test", "1 connections broke with 3 requests"]
     {
