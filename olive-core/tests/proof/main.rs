@@ -13,10 +13,18 @@
 
 mod allocations;
 mod bit_rot;
+mod crash_points;
 mod failing_calls;
 mod full_disk;
+mod images;
 mod linearizable;
+mod recording;
+mod regressions;
+mod shrink;
+mod sites;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod tally;
+mod workloads;
+mod world;

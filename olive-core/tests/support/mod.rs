@@ -172,6 +172,15 @@ impl Model {
             }
         }
     }
+
+    /// What the default keyspace holds.
+    pub(crate) fn default_entries(&self) -> Entries {
+        self.0.get("").into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.0.get("").and_then(|map| map.get(key)).map(|value| &value[..])
+    }
 }
 
 /// One operation of a batch: keyspace, key, and value or none for a delete.

@@ -5,6 +5,8 @@
 //! since. Images of rising mutation numbers each go on from the one before; a
 //! lower number starts from the beginning again.
 
+use std::path::Path;
+
 use super::disk::{Disk, Op};
 use super::image::image;
 use super::{SimVfs, State, TraceEntry};
@@ -31,6 +33,12 @@ pub enum CrashMode {
         /// Bytes of the last write that survive.
         bytes: u64,
     },
+    /// All contents and lengths; of the operations on names that no sync of a
+    /// folder made durable, some survive, by `seed`: names behind data.
+    Names {
+        /// Decides which.
+        seed: u64,
+    },
     /// All names; files keep the lengths that they had, but what they grew by
     /// since they were synced holds `Fill`. Writes before that are lost.
     Tail(Fill),
@@ -53,9 +61,9 @@ pub enum Fill {
 
 #[derive(Debug)]
 pub(super) struct Journal {
-    base: Disk,
-    base_number: u64,
-    entries: Vec<(TraceEntry, Op)>,
+    pub(super) base: Disk,
+    pub(super) base_number: u64,
+    pub(super) entries: Vec<(TraceEntry, Op)>,
     /// The disk right after the mutation of this number.
     replay: (u64, Disk),
 }
@@ -141,6 +149,19 @@ impl SimVfs {
         state.copy(state.disk.clone())
     }
 
+    /// As [`kill_now`](SimVfs::kill_now), and the run goes on: the record, the
+    /// numbers and the filter move to the new disk, and this one has no record.
+    #[must_use]
+    pub fn restart(&self) -> SimVfs {
+        let copy = self.fork();
+        let mut state = self.state();
+        let mut next = copy.state();
+        next.mutations = state.mutations;
+        next.journal = state.journal.take();
+        drop(next);
+        copy
+    }
+
     /// As [`kill_now`](SimVfs::kill_now), with another seed for randomness.
     #[must_use]
     pub fn remount(&self, seed: u64) -> SimVfs {
@@ -161,9 +182,16 @@ impl SimVfs {
     /// A hash of all paths of files and what they hold now.
     #[must_use]
     pub fn image_hash(&self) -> u64 {
+        self.image_hash_of(Path::new("/"))
+    }
+
+    /// The same of what lies below `dir`.
+    #[must_use]
+    pub fn image_hash_of(&self, dir: &Path) -> u64 {
         let state = self.state();
         let mut hash = Hash(0);
-        for (path, node) in state.disk.files() {
+        for (path, node) in state.disk.files().into_iter().filter(|(path, _)| path.starts_with(dir))
+        {
             hash.add(path.as_os_str().as_encoded_bytes());
             hash.add(state.disk.file(node).map_or(&[], |file| &file.current[..]));
         }
@@ -172,7 +200,7 @@ impl SimVfs {
 }
 
 impl State {
-    fn journal(&mut self) -> &mut Journal {
+    pub(super) fn journal(&mut self) -> &mut Journal {
         match &mut self.journal {
             Some(journal) => journal,
             None => panic!("mutations are not recorded: call record(true) first"),
@@ -180,7 +208,7 @@ impl State {
     }
 
     /// A machine of its own that has `disk`: no handle, lock or fault.
-    fn copy(&self, mut disk: Disk) -> SimVfs {
+    pub(super) fn copy(&self, mut disk: Disk) -> SimVfs {
         disk.let_go(|_| false);
         let copy = SimVfs::of_disk(disk, self.random, self.settings.clone());
         copy.state().now = self.now;
@@ -189,7 +217,7 @@ impl State {
 }
 
 impl Journal {
-    fn new(disk: &Disk, number: u64) -> Journal {
+    pub(super) fn new(disk: &Disk, number: u64) -> Journal {
         Journal {
             base: disk.clone(),
             base_number: number,
@@ -208,7 +236,7 @@ impl Journal {
     }
 
     /// The disk right after mutation `number`.
-    fn disk_at(&mut self, number: u64) -> &Disk {
+    pub(super) fn disk_at(&mut self, number: u64) -> &Disk {
         let last = self.base_number + self.entries.len() as u64;
         assert!(
             (self.base_number..=last).contains(&number),
@@ -223,7 +251,7 @@ impl Journal {
         let to = (number - self.base_number) as usize;
         for (_, op) in &self.entries[from..to] {
             disk.apply(op);
-            if let Op::SyncDir { .. } = op {
+            if op.syncs_dir() {
                 disk.let_go(|_| false);
             }
         }

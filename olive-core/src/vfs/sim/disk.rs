@@ -105,6 +105,18 @@ pub(super) enum Op {
     },
     /// What a filter left out: it takes a number and does nothing.
     Nothing,
+    /// One mutation and others that were moved to its place.
+    Several(Vec<Op>),
+}
+
+impl Op {
+    pub(super) fn syncs_dir(&self) -> bool {
+        match self {
+            Op::SyncDir { .. } => true,
+            Op::Several(ops) => ops.iter().any(Op::syncs_dir),
+            _ => false,
+        }
+    }
 }
 
 impl Disk {
@@ -137,6 +149,7 @@ impl Disk {
             Op::FailedSync { node } => self.file_mut(*node).map_or((), File::abandon),
             Op::SyncDir { dir } => self.sync_dir(*dir),
             Op::Nothing => {}
+            Op::Several(ops) => ops.iter().for_each(|op| self.apply(op)),
         }
     }
 

@@ -50,7 +50,11 @@ pub(super) fn image(disk: &Disk, mode: CrashMode) -> Disk {
 type Names = BTreeMap<String, NodeId>;
 
 fn surviving_names(disk: &Disk, mode: CrashMode) -> BTreeMap<NodeId, Names> {
-    let keep_all = !matches!(mode, CrashMode::Synced | CrashMode::Random { .. });
+    let seed = match mode {
+        CrashMode::Random { seed } | CrashMode::Names { seed } => Some(seed),
+        _ => None,
+    };
+    let keep_all = seed.is_none() && mode != CrashMode::Synced;
     let mut dirs: BTreeMap<NodeId, Names> = disk
         .nodes
         .iter()
@@ -60,7 +64,7 @@ fn surviving_names(disk: &Disk, mode: CrashMode) -> BTreeMap<NodeId, Names> {
             Node::File(_) => None,
         })
         .collect();
-    if let CrashMode::Random { seed } = mode {
+    if let Some(seed) = seed {
         let survives = surviving_name_ops(disk, seed);
         for (op, _) in disk.names_pending.iter().zip(survives).filter(|(_, survives)| *survives) {
             for edit in &op.edits {
@@ -109,7 +113,9 @@ fn surviving_content(file: &File, node: NodeId, mode: CrashMode) -> Arc<Vec<u8>>
     }
     match mode {
         CrashMode::Synced => Arc::clone(&file.durable),
-        CrashMode::Everything | CrashMode::Torn { .. } => Arc::clone(&file.current),
+        CrashMode::Everything | CrashMode::Names { .. } | CrashMode::Torn { .. } => {
+            Arc::clone(&file.current)
+        }
         CrashMode::Random { seed } => Arc::new(random_content(file, seed ^ (node << 32))),
         CrashMode::Tail(fill) => Arc::new(tail_content(file, node, fill)),
         CrashMode::Spoiled(fill) => {

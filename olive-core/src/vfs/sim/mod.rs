@@ -4,7 +4,7 @@
 //! SimVfs ──► State ──► Disk      names and bytes, current and durable (disk.rs,
 //!              │                 content.rs)
 //!              │ └───► Journal   every mutation, to be done again (crash.rs,
-//!              │                 image.rs)
+//!              │                 image.rs), or in another order (alter.rs)
 //!              └─────► Faults    which calls fail (faults.rs)
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! any of them is a [crash image](SimVfs::crash_at): a disk of its own, to open
 //! a database on. A run is reproducible from the seed and the calls.
 
+mod alter;
 mod calls;
 mod content;
 mod crash;
@@ -31,6 +32,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+pub use alter::Move;
 pub use crash::{CrashMode, Fill};
 pub use faults::{Effect, Fault};
 pub use trace::{Action, Filter, OpKind, TraceEntry, errno};
@@ -216,7 +218,7 @@ impl State {
     fn commit(&mut self, entry: TraceEntry, op: Op) {
         self.mutations = entry.number;
         self.disk.apply(&op);
-        if let Op::SyncDir { .. } = op {
+        if op.syncs_dir() {
             self.disk.let_go(|node| self.open.contains_key(&node));
         }
         if let Some(journal) = &mut self.journal {

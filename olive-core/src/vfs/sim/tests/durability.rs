@@ -221,3 +221,20 @@ fn an_image_is_a_disk_of_its_own_and_wholly_durable() {
     write_all_at(&*edit(&image, "a"), 0, b"333").unwrap();
     assert_eq!(disk.read_raw(&path("a")), b"two");
 }
+
+#[test]
+fn names_can_be_behind_data_that_is_all_there() {
+    let disk = disk_with("a", b"old");
+    edit(&disk, "a").write_at(0, b"new").unwrap();
+    create(&disk, "b", b"b");
+    let mut found = BTreeSet::new();
+    for seed in SEEDS {
+        let image = disk.crash_now(CrashMode::Names { seed });
+        assert_eq!(image.read_raw(&path("a")), b"new");
+        if names(&image).contains(&"b".to_owned()) {
+            assert_eq!(image.read_raw(&path("b")), b"b");
+        }
+        found.insert(names(&image));
+    }
+    assert_eq!(found.len(), 2, "with the name and without: {found:?}");
+}

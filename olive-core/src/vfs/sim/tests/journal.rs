@@ -102,3 +102,73 @@ fn images_hold_only_what_was_asked_for_in_any_order() {
         }
     }
 }
+
+/// A file `a` that was written, synced, and given the name `b`, each step numbered.
+fn renamed() -> SimVfs {
+    let disk = disk();
+    disk.record(true);
+    let file = create(&disk, "a", b"data");
+    file.sync().unwrap();
+    disk.rename(&path("a"), &path("b")).unwrap();
+    sync_db(&disk);
+    let kinds: Vec<OpKind> = disk.trace().iter().map(|entry| entry.kind).collect();
+    use OpKind::{Create, Rename, Sync, SyncDir, Write};
+    assert_eq!(kinds[kinds.len() - 5..], [Create, Write, Sync, Rename, SyncDir]);
+    disk
+}
+
+#[test]
+fn a_sync_that_is_left_out_or_late_does_not_count_in_an_altered_record() {
+    let disk = renamed();
+    let last = disk.mutations();
+    let sync = last - 2;
+    let found = |disk: &SimVfs, at| disk.crash_at(at, CrashMode::Synced).read_raw(&path("b"));
+    assert_eq!(found(&disk, last), b"data");
+    let without = disk.altered(&[(sync, Move::Away)]);
+    assert_eq!(found(&without, last), b"");
+    assert_eq!(without.read_raw(&path("b")), b"data", "what is read is the same");
+    assert!(without.trace_entry(sync).unwrap().skipped);
+    let late = disk.altered(&[(sync, Move::Behind(last))]);
+    assert_eq!(found(&late, last), b"data");
+    let later = disk.altered(&[(sync, Move::Behind(last + 1))]);
+    assert_eq!(found(&later, last), b"");
+    assert_eq!(found(&disk, last), b"data", "the record itself is as it was");
+}
+
+#[test]
+fn what_moves_together_keeps_its_order() {
+    let disk = renamed();
+    let last = disk.mutations();
+    // The rename and the folder's sync before the file's.
+    let early = disk
+        .altered(&[(last - 1, Move::Before(last - 2)), (last, Move::Before(last - 2))]);
+    let image = early.crash_at(last - 2, CrashMode::Synced);
+    assert_eq!(names(&image), ["b"]);
+    assert_eq!(image.read_raw(&path("b")), b"data");
+    // Each behind the other: the folder is synced before the rename.
+    let swapped =
+        disk.altered(&[(last - 1, Move::Behind(last)), (last, Move::Behind(last + 1))]);
+    assert_eq!(names(&swapped), ["b"]);
+    assert_eq!(names(&swapped.crash_at(last, CrashMode::Synced)), [""; 0]);
+}
+
+#[test]
+fn a_restart_goes_on_with_the_record_and_frees_the_locks() {
+    let disk = disk();
+    disk.record(true);
+    let _lock = disk.lock(&path("LOCK")).unwrap();
+    let _file = create(&disk, "a", b"one");
+    let before = disk.mutations();
+    let next = disk.restart();
+    assert_eq!(next.mutations(), before);
+    let lock = next.lock(&path("LOCK")).unwrap();
+    edit(&next, "a").sync().unwrap();
+    drop(lock);
+    sync_db(&next);
+    assert!(next.crash_at(before, CrashMode::Synced).paths().is_empty());
+    assert_eq!(next.crash_now(CrashMode::Synced).read_raw(&path("a")), b"one");
+    assert_eq!(disk.trace(), []);
+    // What the dead process still does is done elsewhere.
+    create(&disk, "late", b"");
+    assert!(next.open(&path("late"), Access::Read).is_err());
+}
