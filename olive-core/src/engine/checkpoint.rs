@@ -101,8 +101,7 @@ impl Engine {
         let flushed = flushed.unwrap_or_else(|| self.published());
         let number = self.next_number();
         let state = checkpoint_state(&view.version, flushed, number);
-        Manifest::create(&self.vfs, dir, number, self.database, &state)?;
-        self.vfs.sync_dir(dir).map_err(|e| Error::io("sync the folder", dir, e))
+        Manifest::create_unseen(&self.vfs, dir, number, self.database, &state)
     }
 }
 

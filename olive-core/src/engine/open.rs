@@ -238,7 +238,10 @@ fn switch_over(
     let segment_bytes = FIRST_SEGMENT_BYTES.min(options.wal_segment_bytes_max);
     let (memtable, writer) = Memtable::new(arena_bytes(options.memtable_bytes, 0), gauge)?;
     let io = wal_io(options, &**vfs, dir);
-    let segment = Segment::create(vfs, dir, database, segment_number, 0, segment_bytes, io)?;
+    // The new manifest's folder sync makes all names durable, the segment's and those of
+    // the tables that the log went into, before CURRENT is switched to it.
+    let segment =
+        Segment::create_unnamed(vfs, dir, database, segment_number, 0, segment_bytes, io)?;
     let state = VersionEdit {
         added: recovered.version.tables().map(|(level, t)| (level, t.meta().clone())).collect(),
         oldest_segment: Some(segment_number),

@@ -68,7 +68,7 @@ fn check_numbers(dir: &Path, manifest: &ManifestState) -> Result<()> {
 }
 
 /// Recovers what `manifest` and the log say; what was in the log is in new,
-/// synced tables afterwards.
+/// synced tables afterwards, whose names the folder's next sync makes durable.
 pub(super) fn recover(
     options: &Options,
     vfs: &Arc<dyn Vfs>,
@@ -105,9 +105,6 @@ pub(super) fn recover(
         // Refused: leave the folder as it was found.
         remove_orphans(&**vfs, dir, &|kind| kind.number().is_none_or(|n| n < first_new));
     })?;
-    if !added.is_empty() {
-        vfs.sync_dir(dir).map_err(|e| Error::io("sync the folder", dir, e))?;
-    }
     let edit = VersionEdit {
         added: added.into_iter().map(|meta| (0, meta)).collect(),
         ..VersionEdit::default()

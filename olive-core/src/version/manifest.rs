@@ -107,7 +107,9 @@ impl Manifest {
     ) -> Result<Manifest> {
         let path = dir.join(FileKind::Manifest(number).name());
         check(&path, state)?;
-        let created = write_whole(vfs, dir, &path, number, database, state)
+        let created = write_whole(vfs, &path, number, database, state)
+            // Its name, and those of the files that it names, before CURRENT is.
+            .and_then(|manifest| sync_dir(&**vfs, dir).map(|()| manifest))
             .and_then(|manifest| switch_current(&**vfs, dir, number).map(|()| manifest));
         if let Err(error) = &created
             && error.kind() != ErrorKind::Poisoned
@@ -122,6 +124,26 @@ impl Manifest {
             }
         }
         created
+    }
+
+    /// The same in a folder that has no CURRENT, and that nobody reads before it gets
+    /// its name: all names in it are made durable at once, at the end. What is left
+    /// after an error is for the caller to remove.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`create`](Manifest::create).
+    pub fn create_unseen(
+        vfs: &Arc<dyn Vfs>,
+        dir: &Path,
+        number: u64,
+        database: DatabaseId,
+        state: &VersionEdit,
+    ) -> Result<()> {
+        let path = dir.join(FileKind::Manifest(number).name());
+        check(&path, state)?;
+        write_whole(vfs, &path, number, database, state)?;
+        switch_current(&**vfs, dir, number)
     }
 
     /// Appends one edit and syncs it.
@@ -329,10 +351,9 @@ fn check(path: &Path, edit: &VersionEdit) -> Result<()> {
     Ok(())
 }
 
-/// The new manifest, durable with its name: header, a line a table, a line of the rest.
+/// The new manifest, durable but for its name: header, a line a table, a line of the rest.
 fn write_whole(
     vfs: &Arc<dyn Vfs>,
-    dir: &Path,
     path: &Path,
     number: u64,
     database: DatabaseId,
@@ -361,7 +382,6 @@ fn write_whole(
     let file = vfs.create(path).map_err(|e| Error::io("create", path, e))?;
     write_all_at(&*file, 0, &bytes).map_err(|e| Error::io("write", path, e))?;
     sync_file(&*file, path)?;
-    sync_dir(&**vfs, dir)?;
     Ok(Manifest {
         vfs: Arc::clone(vfs),
         path: path.to_owned(),

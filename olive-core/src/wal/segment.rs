@@ -1,12 +1,13 @@
 //! Segments, made ahead so that an append has only its record to write.
 //!
 //! ```text
-//! create · reserve · zero · fsync · header · fsync · fsync of the folder · map, populate
+//! create · reserve · zero · header · fsync · fsync of the folder · map, populate
 //! ```
 //!
-//! Zeros are on disk before the header is, and the header and the name before
-//! anyone can announce the segment or write into it: a segment with a header is
-//! whole, and an announced one is there.
+//! All of it is on disk, and the name too, before anyone can announce the segment or
+//! write into it: an announced one is there and whole. One that a crash left with a
+//! header and without its zeros is not announced, and what it holds instead has no
+//! checksum under its salt.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,31 @@ impl Segment {
         len: u64,
         io: WalIo,
     ) -> Result<Segment> {
+        let segment = Segment::create_unnamed(vfs, dir, database, number, predecessor, len, io)?;
+        vfs.sync_dir(dir).map_err(|e| {
+            // Nothing names it: if it stays, the next open removes it.
+            let _ = vfs.unlink(&segment.path);
+            Error::io("sync the folder", dir, e)
+                .wrap(ErrorKind::Poisoned, "the names on disk are not known")
+        })?;
+        Ok(segment)
+    }
+
+    /// The same, but for its name: whoever names it in a manifest makes that durable
+    /// with the manifest's own.
+    ///
+    /// # Errors
+    ///
+    /// `DiskFull` or `Io`, as those of [`create`](Segment::create).
+    pub fn create_unnamed(
+        vfs: &Arc<dyn Vfs>,
+        dir: &Path,
+        database: DatabaseId,
+        number: u64,
+        predecessor: u64,
+        len: u64,
+        io: WalIo,
+    ) -> Result<Segment> {
         if number == 0 || number > u64::from(u32::MAX) || predecessor >= number {
             return Err(Error::invalid(format!(
                 "log segment {number} behind {predecessor}: numbers ascend from 1 to 2^32 - 1"
@@ -66,7 +92,7 @@ impl Segment {
         let header = SegmentHeader { database, number, predecessor, salt: vfs.random(), len };
         let path = segment_path(dir, number);
         let file = vfs.create(&path).map_err(|e| Error::io("create", &path, e))?;
-        match fill(&**vfs, dir, &path, &*file, &header, io) {
+        match fill(&path, &*file, &header, io) {
             Ok(map) => Ok(Segment { path, header, file, map }),
             Err(error) => {
                 // Nothing names it: if it stays, the next open removes it.
@@ -106,8 +132,6 @@ impl Segment {
 }
 
 fn fill(
-    vfs: &dyn Vfs,
-    dir: &Path,
     path: &Path,
     file: &dyn VfsFile,
     header: &SegmentHeader,
@@ -116,13 +140,8 @@ fn fill(
     let failed = |doing: &'static str| move |e: io::Error| Error::io(doing, path, e);
     file.reserve(header.len).map_err(failed("reserve the blocks of"))?;
     write_zeros(file, 0, header.len).map_err(failed("zero"))?;
-    file.sync().map_err(failed("sync"))?;
     write_all_at(file, 0, &header.encode()).map_err(failed("write the header of"))?;
     file.sync().map_err(failed("sync"))?;
-    vfs.sync_dir(dir).map_err(|e| {
-        Error::io("sync the folder", dir, e)
-            .wrap(ErrorKind::Poisoned, "the names on disk are not known")
-    })?;
     if io != WalIo::Mapped {
         return Ok(None);
     }

@@ -1,4 +1,3 @@
 //! Recovery on the simulated disk: kills, power cuts, and folders that are not whole.
 
-mod crash_points;
 mod folders;

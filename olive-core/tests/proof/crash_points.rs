@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::images::{Checker, modes};
-use crate::recording::Setup;
+use crate::images::{Checker, modes, quietly};
+use crate::recording::{Recording, Setup};
 use crate::shrink::{Case, Failure, report};
 use crate::sites::Watch;
 use crate::tally::{Tally, seed};
@@ -18,11 +18,35 @@ use crate::workloads::{WORKLOADS, Workload};
 const SEED: u64 = 0x0C4A_5401;
 
 /// How much is tried.
-struct Extent {
-    ops: fn(&Workload) -> usize,
-    /// Every how many mutations.
-    step: u64,
-    mutations_min: u64,
+pub(crate) struct Extent {
+    /// A script has at least so many operations, and makes at least so many mutations.
+    pub(crate) ops_min: usize,
+    pub(crate) mutations_min: u64,
+    /// Every how many of those a crash comes.
+    pub(crate) step: u64,
+}
+
+pub(crate) const SHORT: Extent = Extent { ops_min: 60, mutations_min: 100, step: 3 };
+pub(crate) const LONG: Extent = Extent { ops_min: 300, mutations_min: 1500, step: 1 };
+
+impl Extent {
+    /// The shortest script that is long enough, and its run.
+    pub(crate) fn record(
+        &self,
+        workload: &Workload,
+        setup: Setup,
+        seed: u64,
+    ) -> (Case, Result<Recording, String>) {
+        let mut ops = self.ops_min;
+        loop {
+            let case = Case { seed, setup, ops: workload.script(seed, ops) };
+            let run = quietly(|| case.record(Watch::default()));
+            match &run {
+                Ok(run) if run.mutations() < self.mutations_min => ops += ops / 4,
+                _ => return (case, run),
+            }
+        }
+    }
 }
 
 /// Does `work` for each job, on two threads.
@@ -41,39 +65,36 @@ pub(crate) fn on_threads<T: Sync>(jobs: &[T], work: impl Fn(&T) + Sync) {
 
 fn crash_everywhere(tally: &Tally, jobs: &[(Workload, Setup)], extent: &Extent, seed: u64) {
     let distinct = Mutex::new(HashSet::new());
+    let fails = |case: &Case| case.first_failure(Watch::default());
     on_threads(jobs, |(workload, setup)| {
-        let ops = workload.script(seed, (extent.ops)(workload));
-        let case = Case { seed, setup: *setup, ops };
-        let run = match case.record(Watch::default()) {
+        let (case, run) = extent.record(workload, *setup, seed);
+        let run = match run {
             Ok(run) => run,
             Err(wrong) => {
-                let failure = Failure { wrong, crash: "no crash".to_owned() };
-                return tally.bad(report(&case, workload.name, failure));
+                let failure = Failure::without_crash(wrong);
+                return tally.bad(report(&case, workload.name, failure, fails));
             }
         };
         let mutations = run.mutations();
-        assert!(
-            mutations >= extent.mutations_min && case.ops.len() >= 300.min((extent.ops)(workload)),
-            "{}, {setup:?}: {mutations} mutations are too few",
-            workload.name
-        );
         let mut checker = Checker::new(&run, &run.vfs);
         'points: for at in (0..=mutations).step_by(extent.step as usize) {
             for mode in modes(at, run.vfs.trace_entry(at).as_ref(), seed) {
                 if let Err(wrong) = checker.check(at, mode) {
-                    let crash = format!("mutation {at}, {mode:?}");
-                    tally.bad(report(&case, workload.name, Failure { wrong, crash }));
+                    let failure = Failure::at(at, mode, wrong);
+                    tally.bad(report(&case, workload.name, failure, fails));
                     break 'points;
                 }
             }
         }
         tally.add("runs", 1);
+        tally.add("operations", case.ops.len() as u64);
         tally.add("mutations", mutations);
         for (name, count) in &checker.counts {
             tally.add(name, *count);
         }
         tally.add(setup.name(), checker.counts["images"]);
-        tally.add(if setup.compacting { "compacting" } else { "not" }, checker.counts["images"]);
+        let compacting = if setup.compacting { "compacting" } else { "not compacting" };
+        tally.add(compacting, checker.counts["images"]);
         distinct.lock().expect("the hashes").extend(checker.hashes());
     });
     tally.add("distinct", distinct.lock().expect("the hashes").len() as u64);
@@ -81,7 +102,7 @@ fn crash_everywhere(tally: &Tally, jobs: &[(Workload, Setup)], extent: &Extent, 
 
 fn tally() -> Tally {
     let tally = Tally::new("crash-points");
-    for name in ["runs", "mutations", "images", "distinct", "recovered", "refused", "checkpoints"] {
+    for name in ["runs", "operations", "mutations", "images", "distinct", "recovered", "refused"] {
         tally.add(name, 0);
     }
     tally
@@ -90,11 +111,10 @@ fn tally() -> Tally {
 #[test]
 fn a_crash_anywhere_loses_nothing_that_was_promised() {
     let tally = tally();
-    let extent = Extent { ops: |_| 60, step: 3, mutations_min: 0 };
     // Each workload under another setup.
     let jobs: Vec<(Workload, Setup)> =
         WORKLOADS.into_iter().zip(Setup::ALL.into_iter().rev()).collect();
-    crash_everywhere(&tally, &jobs, &extent, seed(SEED));
+    crash_everywhere(&tally, &jobs, &SHORT, seed(SEED));
     assert!(tally.count("distinct") > 1000, "{tally}");
     tally.close();
 }
@@ -103,12 +123,11 @@ fn a_crash_anywhere_loses_nothing_that_was_promised() {
 #[ignore = "long: every mutation of seven workloads under eight setups, some minutes"]
 fn a_crash_anywhere_loses_nothing_that_was_promised_at_length() {
     let tally = tally();
-    let extent = Extent { ops: |workload| workload.ops, step: 1, mutations_min: 1500 };
     let jobs: Vec<(Workload, Setup)> = WORKLOADS
         .into_iter()
         .flat_map(|workload| Setup::ALL.into_iter().map(move |setup| (workload, setup)))
         .collect();
-    crash_everywhere(&tally, &jobs, &extent, seed(SEED));
+    crash_everywhere(&tally, &jobs, &LONG, seed(SEED));
     assert!(tally.count("distinct") >= 15_000, "{tally}");
     tally.close();
 }

@@ -21,8 +21,7 @@ pub(crate) fn is_power_cut(mode: CrashMode) -> bool {
 
 /// All the ways to crash right after mutation `at`, which is `entry`.
 pub(crate) fn modes(at: u64, entry: Option<&TraceEntry>, seed: u64) -> Vec<CrashMode> {
-    let seed = seed ^ at.wrapping_mul(0x9E37_79B9);
-    let mut modes = power_cuts(seed);
+    let mut modes = power_cuts(at, entry, seed);
     modes.push(CrashMode::Everything);
     if let Some(entry) = entry
         && matches!(entry.kind, OpKind::Write | OpKind::Store)
@@ -32,13 +31,18 @@ pub(crate) fn modes(at: u64, entry: Option<&TraceEntry>, seed: u64) -> Vec<Crash
     modes
 }
 
-pub(crate) fn power_cuts(seed: u64) -> Vec<CrashMode> {
+/// Those that take what was not synced.
+pub(crate) fn power_cuts(at: u64, entry: Option<&TraceEntry>, seed: u64) -> Vec<CrashMode> {
+    let seed = seed ^ at.wrapping_mul(0x9E37_79B9);
     let garbage = Fill::Garbage { seed };
+    // After a rename or an unlink, it is names that may have gone in any order.
+    let is_of_names = |kind| matches!(kind, OpKind::Rename | OpKind::Unlink | OpKind::Link);
+    let names = if entry.is_some_and(|entry| is_of_names(entry.kind)) { 16 } else { 2 };
     let mut modes = vec![CrashMode::Synced];
     modes.extend((0..4).map(|n| CrashMode::Random { seed: seed.wrapping_add(n) }));
-    modes.extend((0..2).map(|n| CrashMode::Names { seed: seed.wrapping_add(n) }));
     modes.extend([CrashMode::Tail(Fill::Zeros), CrashMode::Tail(garbage)]);
     modes.extend([CrashMode::Spoiled(Fill::Zeros), CrashMode::Spoiled(garbage)]);
+    modes.extend((0..names).map(|n| CrashMode::Names { seed: seed.wrapping_add(n) }));
     modes
 }
 
@@ -106,8 +110,8 @@ impl<'a> Checker<'a> {
             }
         }
         let states = self.seen[&hash].clone()?;
-        let allowed =
-            *self.run.allowed(done, is_power_cut(mode)).start()..=*self.run.allowed(at, false).end();
+        let allowed = *self.run.allowed(done, is_power_cut(mode)).start()
+            ..=*self.run.allowed(at, false).end();
         if states.iter().any(|state| allowed.contains(state)) {
             return Ok(());
         }
@@ -162,7 +166,7 @@ fn open_and_close(image: &SimVfs, run: &Recording) -> Result<Model, String> {
     }
     db.close().map_err(failed)?;
     drop(db);
-    match leftovers(image)? {
+    match leftovers(image, DIR)? {
         left if left.is_empty() => Ok(found),
         left => Err(format!("after recovery and close, {left:?} are left in {DIR}")),
     }

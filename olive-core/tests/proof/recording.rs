@@ -10,9 +10,9 @@ use olive_core::internals::vfs::sim::{CrashMode, SimVfs};
 use olive_core::{Durability, Options, WalIo};
 
 use crate::sites::{Phase, Watch};
-use crate::support::{DIR, Model, open_sim, tiny};
-use crate::world::World;
+use crate::support::{Model, open_sim, tiny};
 use crate::workloads::Op;
+use crate::world::World;
 
 /// How a database is set up for a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ impl Setup {
             .wal_io(wal_io)
             .level0_tables(if self.compacting { 1 } else { 64 })
             .level_base_bytes(if self.compacting { 2 << 10 } else { 1 << 30 })
+            // Several memtables to a log segment, or several segments to a memtable.
+            .memtable_bytes(if self.compacting { 2 << 10 } else { 16 << 10 })
     }
 
     /// As the line of counts calls it.
@@ -90,7 +92,7 @@ pub(crate) struct Made {
 /// A run, to be cut off at any mutation.
 pub(crate) struct Recording {
     pub(crate) setup: Setup,
-    pub(crate) ops: Vec<Op>,
+    ops: Vec<Op>,
     pub(crate) start: Start,
     /// As the run left it, with the record.
     pub(crate) vfs: SimVfs,
@@ -141,6 +143,11 @@ impl Recording {
         world.close()
     }
 
+    /// The same run once more, watched in another way.
+    pub(crate) fn again(&self, watch: Watch) -> Result<Recording, String> {
+        Recording::of(&self.start, self.setup, &self.ops, watch)
+    }
+
     pub(crate) fn mutations(&self) -> u64 {
         self.vfs.mutations()
     }
@@ -188,9 +195,9 @@ pub(crate) fn open(recording: &Recording, phase: Phase) -> Result<olive_core::Db
     Ok(db)
 }
 
-/// Files in the database's folder that nothing needs: no edit, no log in force.
-pub(crate) fn leftovers(vfs: &SimVfs) -> Result<Vec<String>, String> {
-    let dir = std::path::Path::new(DIR);
+/// Files in a database's folder that nothing needs: no edit, no log in force.
+pub(crate) fn leftovers(vfs: &SimVfs, dir: &str) -> Result<Vec<String>, String> {
+    let dir = std::path::Path::new(dir);
     let manifest = Manifest::read(vfs, dir).map_err(|e| e.to_string())?.ok_or("no CURRENT")?;
     let state = &manifest.state;
     let needed = |name: &str| match FileKind::of(name) {

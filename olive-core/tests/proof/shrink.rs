@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use olive_core::internals::vfs::sim::CrashMode;
+
 use crate::images::{Checker, modes};
 use crate::recording::{Recording, Setup, Start};
 use crate::sites::Watch;
@@ -17,6 +19,19 @@ pub(crate) struct Failure {
     pub(crate) wrong: String,
     /// The mutation and the way of the crash, where it took one.
     pub(crate) crash: String,
+    /// The function of `regressions.rs` that shows it.
+    pub(crate) proof: &'static str,
+}
+
+impl Failure {
+    /// In a crash after mutation `at`.
+    pub(crate) fn at(at: u64, mode: CrashMode, wrong: String) -> Failure {
+        Failure { wrong, crash: format!("mutation {at}, {mode:?}"), proof: "survives" }
+    }
+
+    pub(crate) fn without_crash(wrong: String) -> Failure {
+        Failure { wrong, crash: "no crash".to_owned(), proof: "survives" }
+    }
 }
 
 /// A run that can be done again: what a regression keeps.
@@ -36,13 +51,13 @@ impl Case {
     pub(crate) fn first_failure(&self, watch: Watch) -> Option<Failure> {
         let run = match crate::images::quietly(|| self.record(watch)) {
             Ok(run) => run,
-            Err(wrong) => return Some(Failure { wrong, crash: "no crash".to_owned() }),
+            Err(wrong) => return Some(Failure::without_crash(wrong)),
         };
         let mut checker = Checker::new(&run, &run.vfs);
         for at in 0..=run.mutations() {
             for mode in modes(at, run.vfs.trace_entry(at).as_ref(), self.seed) {
                 if let Err(wrong) = checker.check(at, mode) {
-                    return Some(Failure { wrong, crash: format!("mutation {at}, {mode:?}") });
+                    return Some(Failure::at(at, mode, wrong));
                 }
             }
         }
@@ -52,19 +67,20 @@ impl Case {
     /// As it is kept in `regressions.rs`.
     pub(crate) fn as_regression(&self, failure: &Failure) -> String {
         let Case { seed, setup, ops } = self;
+        let call = failure.proof;
         let mut text = format!("    // {}: {}\n", failure.crash, failure.wrong);
-        let _ = write!(text, "    survives({seed:#x}, {setup:?}, vec!{ops:?});");
+        let _ = write!(text, "    {call}({seed:#x}, {setup:?}, vec!{ops:?});");
         text
     }
 }
 
-/// The smallest case found that fails, and how; `watch` makes what each run is watched by.
+/// The smallest case found for which `fails` tells a failure, and that.
 pub(crate) fn shrink(
     case: &Case,
     failure: Failure,
-    watch: impl Fn() -> Watch,
+    fails: impl Fn(&Case) -> Option<Failure>,
 ) -> (Case, Failure) {
-    let mut shrink = Shrink { case: case.clone(), failure, watch, attempts: 0 };
+    let mut shrink = Shrink { case: case.clone(), failure, fails, attempts: 0 };
     shrink.remove();
     shrink.simplify();
     shrink.remove();
@@ -72,20 +88,25 @@ pub(crate) fn shrink(
 }
 
 /// What a bad crash is told as: where it was found, and the smallest script that shows it.
-pub(crate) fn report(case: &Case, name: &str, failure: Failure) -> String {
+pub(crate) fn report(
+    case: &Case,
+    name: &str,
+    failure: Failure,
+    fails: impl Fn(&Case) -> Option<Failure>,
+) -> String {
     let found = format!("{name}, {:?}, {}: {}", case.setup, failure.crash, failure.wrong);
-    let (small, failure) = shrink(case, failure, Watch::default);
+    let (small, failure) = shrink(case, failure, fails);
     format!("{found}\n  the smallest script:\n{}", small.as_regression(&failure))
 }
 
 struct Shrink<F> {
     case: Case,
     failure: Failure,
-    watch: F,
+    fails: F,
     attempts: usize,
 }
 
-impl<F: Fn() -> Watch> Shrink<F> {
+impl<F: Fn(&Case) -> Option<Failure>> Shrink<F> {
     fn remove(&mut self) {
         let mut part = self.case.ops.len().div_ceil(2);
         while part > 0 {
@@ -118,7 +139,7 @@ impl<F: Fn() -> Watch> Shrink<F> {
         }
         self.attempts += 1;
         let case = Case { ops, ..self.case.clone() };
-        let Some(failure) = case.first_failure((self.watch)()) else { return false };
+        let Some(failure) = (self.fails)(&case) else { return false };
         (self.case, self.failure) = (case, failure);
         true
     }
@@ -126,13 +147,13 @@ impl<F: Fn() -> Watch> Shrink<F> {
 
 /// The next simpler ones, the simplest first.
 fn simpler(op: &Op) -> Vec<Op> {
-    let shorter = |len: u32| [0, len / 2, len.saturating_sub(1)].into_iter().filter(move |&l| l < len);
+    let shorter =
+        |len: u32| [0, len / 2, len.saturating_sub(1)].into_iter().filter(move |&l| l < len);
     match op {
         Op::Put(key, len) => shorter(*len).map(|len| Op::Put(*key, len)).collect(),
-        Op::PutSynced(key, len) => shorter(*len)
-            .map(|len| Op::PutSynced(*key, len))
-            .chain([Op::Put(*key, *len)])
-            .collect(),
+        Op::PutSynced(key, len) => {
+            shorter(*len).map(|len| Op::PutSynced(*key, len)).chain([Op::Put(*key, *len)]).collect()
+        }
         Op::Batch(changes) => (0..changes.len())
             .map(|gone| {
                 let mut fewer = changes.clone();
@@ -159,10 +180,11 @@ fn a_planted_fault_shrinks_to_a_script_of_a_few_operations() {
     let case = Case { seed: 5, setup, ops };
     assert_eq!(case.first_failure(Watch::default()), None, "without the fault all is well");
     let failure = case.first_failure(Watch::planted(plant)).expect("the fault shows");
-    let (small, failure) = shrink(&case, failure, || Watch::planted(plant));
+    let fails = |case: &Case| case.first_failure(Watch::planted(plant));
+    let (small, failure) = shrink(&case, failure, fails);
     // A write to flush, and nothing else: open and close flush by themselves.
     let text = small.as_regression(&failure);
     assert!(small.ops.len() <= 2 && matches!(small.ops[0], Op::Put(..)), "{text}");
-    assert!(small.first_failure(Watch::planted(plant)).is_some(), "it still fails");
-    println!("{text}");
+    assert_eq!(fails(&small), Some(failure), "it still fails");
+    assert!(text.contains("\n    survives(0x5, Setup {"), "{text}");
 }

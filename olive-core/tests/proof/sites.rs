@@ -27,7 +27,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Site {
     pub(crate) kind: OpKind,
-    /// What sort of file.
+    /// What sort of file; of unlinks `any`, since a folder's are cleared in one place.
     pub(crate) file: &'static str,
     /// File and line.
     pub(crate) at: String,
@@ -38,9 +38,12 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Site { kind, file, at, work } = self;
         let kind = format!("{kind:?}");
-        write!(f, "{kind:<8}{file:<13}{at:<28}{work}")
+        write!(f, "{kind:<8}{file:<14}{at:<28}{work}")
     }
 }
+
+/// Functions that only do what others decided on: the site is their caller's.
+const HELPERS: [&str; 3] = ["sync_file", "sync_dir", "unlink"];
 
 /// Functions that name a work, and what it is called.
 const WORKS: [(&str, &str); 15] = [
@@ -114,7 +117,8 @@ impl Watch {
             let site = self.site(entry);
             self.sites.lock().expect("the sites").insert(entry.number, site);
         }
-        let same = |skipped: &TraceEntry| (skipped.kind, &skipped.path) == (entry.kind, &entry.path);
+        let same =
+            |skipped: &TraceEntry| (skipped.kind, &skipped.path) == (entry.kind, &entry.path);
         if self.skipped.get(&entry.number).is_some_and(same)
             || self.plant.is_some_and(|plant| plant(entry))
         {
@@ -133,15 +137,17 @@ impl Watch {
     fn site(&self, entry: &TraceEntry) -> Site {
         let stack = Backtrace::force_capture().to_string();
         let frames = engine_frames(&stack);
-        let at = frames.first().map_or("?", |(_, at)| *at).to_owned();
+        let at = frames.iter().find(|(name, _)| !HELPERS.contains(name));
+        let at = at.map_or("?", |(_, at)| *at).to_owned();
         let named = frames
             .iter()
             .find_map(|(name, _)| WORKS.iter().find(|(function, _)| function == name))
-            .map_or("write or sync", |(_, work)| work);
+            .map_or("as it is asked for", |(_, work)| work);
         let phases = ["creation", "open", "recovery", "running", "close"];
         let phase = phases[usize::from(self.phase.load(Ordering::Relaxed))];
         let work = if named == "open" { phase } else { named };
-        Site { kind: entry.kind, file: class(&entry.path), at, work }
+        let file = if entry.kind == OpKind::Unlink { "any" } else { class(&entry.path) };
+        Site { kind: entry.kind, file, at, work }
     }
 }
 
@@ -180,7 +186,7 @@ fn engine_frames(stack: &str) -> Vec<(&str, &str)> {
             continue;
         }
         let name = line.split_once(": ").map_or(line, |(_, name)| name);
-        let names = name.split("::").filter(|part| !part.starts_with('{'));
+        let names = name.split("::").filter(|part| !part.starts_with(['{', '<']));
         frames.push((names.last().unwrap_or(name), place));
     }
     frames

@@ -43,18 +43,16 @@ pub(crate) enum Op {
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     next: fn(&mut Random, &mut Vec<Op>),
-    /// So many operations make at least 1,500 mutations under every setup.
-    pub(crate) ops: usize,
 }
 
 pub(crate) const WORKLOADS: [Workload; 7] = [
-    Workload { name: "few-keys", next: few_keys, ops: 900 },
-    Workload { name: "batches", next: batches, ops: 900 },
-    Workload { name: "large", next: large, ops: 300 },
-    Workload { name: "churn", next: churn, ops: 320 },
-    Workload { name: "reopen", next: reopen, ops: 300 },
-    Workload { name: "mixed", next: mixed, ops: 420 },
-    Workload { name: "ranges", next: ranges, ops: 420 },
+    Workload { name: "few-keys", next: few_keys },
+    Workload { name: "batches", next: batches },
+    Workload { name: "large", next: large },
+    Workload { name: "churn", next: churn },
+    Workload { name: "reopen", next: reopen },
+    Workload { name: "mixed", next: mixed },
+    Workload { name: "ranges", next: ranges },
 ];
 
 impl Workload {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use olive_core::internals::open_on;
 use olive_core::internals::vfs::sim::SimVfs;
-use olive_core::{
-    Db, Durability, ErrorKind, Maintenance, Options, Progress, Reader, Result, WriteBatch,
-};
+use olive_core::{Db, ErrorKind, Maintenance, Options, Progress, Reader, Result, WriteBatch};
 
 /// Where the database lies on a simulated disk.
 pub(crate) const DIR: &str = "/db";
@@ -173,11 +171,6 @@ impl Model {
         }
     }
 
-    /// What the default keyspace holds.
-    pub(crate) fn default_entries(&self) -> Entries {
-        self.0.get("").into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
-    }
-
     pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.0.get("").and_then(|map| map.get(key)).map(|value| &value[..])
     }
@@ -297,84 +290,4 @@ pub(crate) fn script(seed: u64, writes: usize) -> Vec<Step> {
 
 fn key(random: &mut Random) -> Vec<u8> {
     format!("key{:02}", random.below(25)).into_bytes()
-}
-
-/// What a run of a script on a recording disk came to.
-pub(crate) struct Run {
-    /// The model after each write; 0 is before the first.
-    pub(crate) states: Vec<Model>,
-    /// (mutation, writes): when that mutation was done, so many had begun.
-    began: Vec<(u64, usize)>,
-    /// So many were acknowledged.
-    acknowledged: Vec<(u64, usize)>,
-    /// So many had to survive a power cut.
-    synced: Vec<(u64, usize)>,
-    /// The last mutation.
-    pub(crate) mutations: u64,
-}
-
-impl Run {
-    /// Runs `steps` on `vfs`, which records from now on, and closes.
-    pub(crate) fn of(vfs: &SimVfs, options: &Options, durable: bool, steps: &[Step]) -> Run {
-        let durability = if durable { Durability::Sync } else { Durability::Buffered };
-        let options = options.clone().durability(durability);
-        vfs.record(true);
-        let mut run = Run {
-            states: vec![Model::default()],
-            began: vec![(0, 0)],
-            acknowledged: vec![(0, 0)],
-            synced: vec![(0, 0)],
-            mutations: 0,
-        };
-        let mut db = open_sim(options.clone(), vfs).expect("a new database");
-        for step in steps {
-            let before = vfs.mutations();
-            if step.writes() {
-                let mut next = run.states[run.states.len() - 1].clone();
-                step.apply(&mut next);
-                run.states.push(next);
-                run.began.push((before, run.states.len() - 1));
-            }
-            let progress = if let Step::Reopen = step {
-                db.close().expect("a close");
-                drop(db);
-                db = open_sim(options.clone(), vfs).expect("a reopen");
-                None
-            } else {
-                step.run(&db).unwrap_or_else(|error| panic!("{step:?}: {error:?}"))
-            };
-            let count = run.states.len() - 1;
-            let now = vfs.mutations();
-            run.acknowledged.push((now, count));
-            let is_sync = matches!(step, Step::Sync | Step::Reopen);
-            if is_sync || (durable && step.writes()) || progress == Some(Progress::Synced) {
-                run.synced.push((now, count));
-            }
-        }
-        assert_eq!(&Model::of(&db).expect("a read"), &run.states[run.states.len() - 1]);
-        db.close().expect("a close");
-        run.synced.push((vfs.mutations(), run.states.len() - 1));
-        run.mutations = vfs.mutations();
-        run
-    }
-
-    /// Which writes the state after mutation `at` may end with.
-    pub(crate) fn allowed(&self, at: u64, power_cut: bool) -> std::ops::RangeInclusive<usize> {
-        let count = |list: &[(u64, usize)]| {
-            list.iter().rev().find(|(mutation, _)| *mutation <= at).map_or(0, |(_, count)| *count)
-        };
-        let floor = if power_cut { count(&self.synced) } else { count(&self.acknowledged) };
-        floor..=count(&self.began).max(floor)
-    }
-
-    /// Fails unless `found` is the state after one of the allowed writes.
-    pub(crate) fn check(&self, found: &Model, at: u64, power_cut: bool, what: &str) -> usize {
-        let allowed = self.allowed(at, power_cut);
-        // The last that fits: an equal earlier state says nothing else.
-        let fits = allowed.clone().rev().find(|&count| self.states[count] == *found);
-        fits.unwrap_or_else(|| {
-            let elsewhere = self.states.iter().position(|state| state == found);
-            panic!("{what}: mutation {at}: not the state after {allowed:?}, but {elsewhere:?}")
-        })
-    }
 }

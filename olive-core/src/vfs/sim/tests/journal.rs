@@ -140,14 +140,12 @@ fn what_moves_together_keeps_its_order() {
     let disk = renamed();
     let last = disk.mutations();
     // The rename and the folder's sync before the file's.
-    let early = disk
-        .altered(&[(last - 1, Move::Before(last - 2)), (last, Move::Before(last - 2))]);
+    let early = disk.altered(&[(last - 1, Move::Before(last - 2)), (last, Move::Before(last - 2))]);
     let image = early.crash_at(last - 2, CrashMode::Synced);
     assert_eq!(names(&image), ["b"]);
     assert_eq!(image.read_raw(&path("b")), b"data");
     // Each behind the other: the folder is synced before the rename.
-    let swapped =
-        disk.altered(&[(last - 1, Move::Behind(last)), (last, Move::Behind(last + 1))]);
+    let swapped = disk.altered(&[(last - 1, Move::Behind(last)), (last, Move::Behind(last + 1))]);
     assert_eq!(names(&swapped), ["b"]);
     assert_eq!(names(&swapped.crash_at(last, CrashMode::Synced)), [""; 0]);
 }
