@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use olive_core::internals::vfs::sim::CrashMode;
 
-use crate::crash_points::{Extent, on_threads};
+use crate::crash_points::{Extent, four_setups_each, on_threads};
 use crate::images::{Checker, power_cuts, quietly};
 use crate::recording::{Recording, Setup};
 use crate::shrink::{Case, Failure, report};
@@ -161,14 +161,7 @@ fn a_crash_within_recovery_and_another_behind_it_lose_nothing() {
 fn a_crash_within_recovery_and_another_behind_it_lose_nothing_at_length() {
     let tally = Tally::new("recovery-crashes");
     let extent = Extent { ops_min: 80, mutations_min: 300, step: 1 };
-    let jobs: Vec<(Workload, Setup)> = WORKLOADS
-        .into_iter()
-        .enumerate()
-        .flat_map(|(at, workload)| {
-            // All setups in turn, four for each workload.
-            (0..4).map(move |turn| (workload, Setup::ALL[(at + 2 * turn + turn / 2) % 8]))
-        })
-        .collect();
+    let jobs = four_setups_each();
     prove(&tally, &jobs, &extent, LONG);
     assert!(tally.count("runs") >= 10_000, "{tally}");
     tally.close();
