@@ -22,6 +22,7 @@ mod mutations;
 mod recording;
 mod recovery_crashes;
 mod regressions;
+mod script;
 mod shrink;
 mod sites;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]

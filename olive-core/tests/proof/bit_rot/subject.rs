@@ -14,7 +14,8 @@ use std::time::Duration;
 use olive_core::internals::vfs::sim::{CrashMode, SimVfs};
 use olive_core::{Db, Options, TableIo};
 
-use crate::support::{Model, Random, Step, open_sim, settle, tiny};
+use crate::script::Step;
+use crate::support::{Model, Random, open_sim, settle, tiny};
 
 /// Bytes that the whole must have at least.
 const BYTES_MIN: usize = 64 << 10;

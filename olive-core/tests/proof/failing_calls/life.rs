@@ -9,7 +9,8 @@ use olive_core::internals::{open_on, open_read_only_on};
 use olive_core::{Db, Error, ErrorKind, Options, Result};
 
 use super::workloads::Act;
-use crate::support::{DIR, Model, Step, open_sim};
+use crate::script::Step;
+use crate::support::{DIR, Model, open_sim};
 
 /// What goes wrong in a run, in words.
 pub(super) type Checked<T = ()> = std::result::Result<T, String>;

@@ -2,7 +2,8 @@
 
 use olive_core::internals::vfs::sim::{Fault, OpKind, errno};
 
-use crate::support::{Random, Step, script};
+use crate::script::{Step, script};
+use crate::support::Random;
 
 /// One thing that a workload does.
 #[derive(Debug, Clone)]
