@@ -25,6 +25,7 @@ mod regressions;
 mod script;
 mod shrink;
 mod sites;
+mod fuzz_regressions;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,4 @@
+//! The wire protocol: its two parsers.
+
+pub mod request;
+pub mod response;
