@@ -6,7 +6,6 @@ mod floors;
 mod golden_manifest;
 mod golden_table;
 mod golden_wal;
-mod model;
 mod recovery;
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,10 +17,11 @@
 //! seed again:
 //!
 //! ```text
-//! OLIVE_MODEL_SEED=3-200-240-1f2e cargo test -p olive-core --test it model_replay
+//! OLIVE_MODEL_SEED=3-200-240-1f2e cargo test -p olive-core --test proof model_replay
 //! ```
 //!
-//! What it found once is kept in `regressions.rs`, as scripts.
+//! `OLIVE_PROOF_SEED` runs all scripts of a run again. What it found once is kept in
+//! `regressions.rs`, as scripts.
 
 mod ends;
 mod ops;
@@ -42,14 +43,15 @@ use olive_core::internals::vfs::{OsVfs, Vfs};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::tally::{Tally, seed};
 use ops::{Op, Script};
 use sets::SETS;
 use world::Events;
 
-const SHORT_CASES: u64 = 288;
+const SHORT_CASES: u64 = 10 * SETS.len() as u64;
 const SHORT_OPS: RangeInclusive<usize> = 60..=240;
 const LONG_CASES: u64 = 10_000;
-const LONG_OPS: RangeInclusive<usize> = 200..=320;
+const LONG_OPS: RangeInclusive<usize> = 200..=256;
 /// One more than the cores that it is meant for: the real disk lets them wait.
 const WORKERS: usize = 3;
 /// A case that takes longer hangs.
@@ -113,25 +115,20 @@ const EVENTS: [&str; 50] = [
 
 #[test]
 fn model_short() {
-    let events = run_cases(SHORT_CASES, &SHORT_OPS, 0x0011_7E5E);
-    print_events(&events);
+    let tally = Tally::new("model-short");
+    run_cases(&tally, SHORT_CASES, &SHORT_OPS, seed(0x0011_7E5E));
+    tally.close();
 }
 
 #[test]
-#[ignore = "long: 10,000 cases, about 15 minutes"]
+#[ignore = "long: 10,000 cases, about 6 minutes in release"]
 fn model_long() {
-    let base = number("OLIVE_MODEL_BASE").unwrap_or_else(|| OsVfs.random());
-    let cases = number("OLIVE_MODEL_CASES").unwrap_or(LONG_CASES);
-    println!(
-        "base seed: OLIVE_MODEL_BASE={base:#x}; {cases} cases over {} option sets",
-        SETS.len()
-    );
-    let events = run_cases(cases, &LONG_OPS, base);
-    print_events(&events);
-    let least = if cases < LONG_CASES { 0 } else { EVENTS_MIN };
+    let tally = Tally::new("model-long");
+    run_cases(&tally, LONG_CASES, &LONG_OPS, seed(OsVfs.random()));
+    tally.close();
+    assert!(tally.count("operations") >= LONG_CASES * 200);
     for event in EVENTS {
-        let count = events.get(event).copied().unwrap_or(0);
-        assert!(count >= least, "{event}: only {count}");
+        assert!(tally.count(event) >= EVENTS_MIN, "{event}: only {}", tally.count(event));
     }
 }
 
@@ -144,15 +141,6 @@ fn model_replay() {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    Some(parsed.unwrap_or_else(|error| panic!("{variable}={text}: {error}")))
-}
-
 /// One script: by its option set, the range of its length, and its seed.
 #[derive(Debug, Clone)]
 struct Case {
@@ -162,6 +150,12 @@ struct Case {
 }
 
 impl Case {
+    /// How many operations it has.
+    fn len(&self) -> usize {
+        let span = (self.ops.end() - self.ops.start()) as u64 + 1;
+        self.ops.start() + (splitmix(self.seed) % span) as usize
+    }
+
     /// Runs it; makes it small if it fails. `began` is when the run began, in
     /// seconds, for who watches.
     fn run(&self, began: &AtomicU64) -> Result<Events, String> {
@@ -172,9 +166,7 @@ impl Case {
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let op = ops::op();
-        let span = (self.ops.end() - self.ops.start()) as u64 + 1;
-        let len = self.ops.start() + (splitmix(self.seed) % span) as usize;
-        let trees = (0..len).map(|_| op.new_tree(&mut runner));
+        let trees = (0..self.len()).map(|_| op.new_tree(&mut runner));
         let trees: Vec<_> = trees.collect::<Result<_, _>>().map_err(|reason| reason.to_string())?;
         let attempt = |ops: Vec<Op>| {
             began.store(now().as_secs(), Ordering::Relaxed);
@@ -186,7 +178,7 @@ impl Case {
                 ops.iter().map(|op| format!("    {op:?},\n").replace(": [", ": vec![")).collect();
             format!(
                 "{reason}\n\nthe smallest script that fails, on set {}:\n\n{ops}\n\
-                 OLIVE_MODEL_SEED={self} cargo test -p olive-core --test it model_replay\n",
+                 OLIVE_MODEL_SEED={self} cargo test -p olive-core --test proof model_replay\n",
                 self.set,
             )
         })
@@ -211,13 +203,12 @@ impl FromStr for Case {
     }
 }
 
-/// Runs `cases` scripts, over all option sets in turn.
-fn run_cases(cases: u64, ops: &RangeInclusive<usize>, base: u64) -> Events {
+/// Runs `cases` scripts, over all option sets in turn, and counts what came.
+fn run_cases(tally: &Tally, cases: u64, ops: &RangeInclusive<usize>, base: u64) {
+    tally.add("option sets", (SETS.len() as u64).min(cases));
     let next = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
     let events = Mutex::new(Events::new());
-    let failures = Mutex::new(Vec::new());
-    let began = now();
     let work = |watched: &Watched| {
         while !failed.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -229,17 +220,15 @@ fn run_cases(cases: u64, ops: &RangeInclusive<usize>, base: u64) -> Events {
             *watched.case.lock().unwrap() = Some(case.clone());
             match case.run(&watched.began) {
                 Ok(came) => {
+                    tally.add("cases", 1);
+                    tally.add("operations", case.len() as u64);
                     let mut events = events.lock().unwrap();
                     came.iter().for_each(|(event, n)| *events.entry(event).or_default() += n);
-                    *events.entry(SETS[set].name).or_default() += 1;
                 }
                 Err(wrong) => {
                     failed.store(true, Ordering::Relaxed);
-                    failures.lock().unwrap().push(wrong);
+                    tally.bad(wrong);
                 }
-            }
-            if number % 500 == 499 {
-                println!("{} cases begun, {} s", number + 1, (now() - began).as_secs());
             }
         }
         *watched.case.lock().unwrap() = None;
@@ -252,9 +241,9 @@ fn run_cases(cases: u64, ops: &RangeInclusive<usize>, base: u64) -> Events {
             scope.spawn(|| watched.until_done());
         }
     });
-    let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    events.into_inner().unwrap()
+    for (event, count) in events.into_inner().unwrap() {
+        tally.add(event, count);
+    }
 }
 
 /// What a worker is at, so that a case that hangs is named.
@@ -278,12 +267,6 @@ impl Watched {
                 std::process::abort();
             }
         }
-    }
-}
-
-fn print_events(events: &Events) {
-    for (event, count) in events {
-        println!("{count:>10}  {event}");
     }
 }
 

@@ -18,7 +18,7 @@ use olive_core::{
 use super::ops::{How, Op, Script, key_bytes, numbered, value};
 use super::reads::{HeldCursor, HeldIter, HeldSnapshot};
 use super::reference::{Change, DEFAULT, Reference, Space};
-use super::sets::{Disk, OptionSet, SETS, SYNC_INTERVAL};
+use super::sets::{Disk, Keyspaces, OptionSet, SETS, SYNC_INTERVAL};
 
 /// `Err`: what the database did wrong.
 pub(super) type Outcome<T = ()> = std::result::Result<T, String>;
@@ -135,6 +135,9 @@ impl World {
             _dir: dir,
         };
         world.open()?;
+        if set.keyspaces == Keyspaces::All {
+            NAMES.into_iter().try_for_each(|name| world.keyspace(name))?;
+        }
         Ok(world)
     }
 
@@ -182,6 +185,7 @@ impl World {
                     self.put(*space, &numbered(first.wrapping_add(i)), None, How::Plain)
                 })
             }
+            Op::Keyspace { .. } if self.set.keyspaces == Keyspaces::None => Ok(()),
             Op::Keyspace { name } => self.keyspace(NAMES[usize::from(*name)]),
             Op::DropKeyspace { name } => self.drop_keyspace(NAMES[usize::from(*name)]),
             Op::Flush => {

@@ -11,15 +11,31 @@ pub(super) enum Disk {
     Real,
 }
 
+/// Which keyspaces there are beside the default one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keyspaces {
+    /// Those that the script makes and drops.
+    Scripted,
+    /// None, whatever the script says.
+    None,
+    /// All names from the beginning on, and then as the script says.
+    All,
+}
+
 pub(super) struct OptionSet {
     pub(super) name: &'static str,
     pub(super) disk: Disk,
     pub(super) threads: bool,
     pub(super) durable: bool,
+    pub(super) keyspaces: Keyspaces,
     options: fn(Options) -> Options,
 }
 
 impl OptionSet {
+    const fn keyspaces(self, keyspaces: Keyspaces) -> OptionSet {
+        OptionSet { keyspaces, ..self }
+    }
+
     pub(super) fn options(&self) -> Options {
         let maintenance = if self.threads { Maintenance::Threads } else { Maintenance::Manual };
         let durability = if self.durable { Durability::Sync } else { Durability::Buffered };
@@ -49,12 +65,12 @@ const fn set(
     durable: bool,
     options: fn(Options) -> Options,
 ) -> OptionSet {
-    OptionSet { name, disk, threads, durable, options }
+    OptionSet { name, disk, threads, durable, keyspaces: Keyspaces::Scripted, options }
 }
 
 use Disk::{Real, Simulated};
 
-pub(super) const SETS: [OptionSet; 18] = [
+pub(super) const SETS: [OptionSet; 28] = [
     set("tiny", Simulated, false, false, |o| {
         tiny(o).wal_io(WalIo::Mapped).table_io(TableIo::Mapped)
     }),
@@ -128,4 +144,48 @@ pub(super) const SETS: [OptionSet; 18] = [
             .checksum_policy(ChecksumPolicy::EveryRead)
             .filter_bits_per_key(0)
     }),
+    set("written, tables mapped, no filters", Simulated, false, false, |o| {
+        tiny(o).wal_io(WalIo::Write).table_io(TableIo::Mapped).filter_bits_per_key(0)
+    }),
+    set("mapped, tables read, every read checked", Simulated, false, false, |o| {
+        tiny(o)
+            .wal_io(WalIo::Mapped)
+            .table_io(TableIo::Read)
+            .checksum_policy(ChecksumPolicy::EveryRead)
+    }),
+    set("synced, mapped, large blocks", Simulated, false, true, |o| {
+        tiny(o).wal_io(WalIo::Mapped).block_bytes(4 << 10).filter_bits_per_key(20)
+    }),
+    set("synced, written, tables read, every read checked", Simulated, false, true, |o| {
+        tiny(o)
+            .wal_io(WalIo::Write)
+            .wal_segment_bytes_max(4 << 10)
+            .table_io(TableIo::Read)
+            .checksum_policy(ChecksumPolicy::EveryRead)
+            .filter_bits_per_key(0)
+    }),
+    set("tiny blocks in large tables", Simulated, false, false, |o| {
+        o.memtable_bytes(8 << 10)
+            .block_bytes(64)
+            .table_bytes(64 << 10)
+            .level_base_bytes(64 << 10)
+            .level0_tables(4)
+    }),
+    set("a deep level 0, read", Simulated, false, false, |o| {
+        tiny(o).level0_tables(8).table_bytes(4 << 10).table_io(TableIo::Read)
+    }),
+    set("steep levels", Simulated, false, false, |o| {
+        tiny(o).level_base_bytes(2 << 10).level_multiplier(20).memtables_max(6)
+    }),
+    set("a sync is due at once", Simulated, false, false, |o| {
+        tiny(o).wal_io(WalIo::Write).sync_interval(Duration::from_millis(1)).level0_tables(3)
+    }),
+    set("no keyspace but the default one", Simulated, false, false, |o| {
+        tiny(o).wal_io(WalIo::Write).table_io(TableIo::Mapped).filter_bits_per_key(5)
+    })
+    .keyspaces(Keyspaces::None),
+    set("many keyspaces from the beginning on", Simulated, false, false, |o| {
+        tiny(o).memtable_bytes(2 << 10).block_bytes(128).table_io(TableIo::Read)
+    })
+    .keyspaces(Keyspaces::All),
 ];
