@@ -26,6 +26,7 @@ mod script;
 mod shrink;
 mod sites;
 mod fuzz_regressions;
+mod golden_database;
 mod model;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
