@@ -1,5 +1,4 @@
 //! Calls of the system that fail: an error or a right answer, and nothing lost.
 
 mod disk_full;
-mod lessons;
 mod poison;

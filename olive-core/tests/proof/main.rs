@@ -16,8 +16,12 @@ mod bit_rot;
 mod crash_points;
 mod failing_calls;
 mod full_disk;
+mod fuzz_regressions;
+mod golden_database;
 mod images;
+mod lessons;
 mod linearizable;
+mod model;
 mod mutations;
 mod recording;
 mod recovery_crashes;
@@ -25,9 +29,6 @@ mod regressions;
 mod script;
 mod shrink;
 mod sites;
-mod fuzz_regressions;
-mod golden_database;
-mod model;
 #[expect(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use olive_core::internals::vfs::sim::{Action, CrashMode, Fault, OpKind, SimVfs, errno};
+use olive_core::internals::open_read_only_on;
+use olive_core::internals::vfs::sim::{
+    Action, CrashMode, Fault, Filter, OpKind, SimVfs, TraceEntry, errno,
+};
 use olive_core::{Db, ErrorKind, TableIo, WalIo};
 
 use crate::support::{DIR, Model, entries, kind, open_sim, settle, tiny};
@@ -36,12 +39,17 @@ fn fail_on(vfs: &SimVfs, kind: OpKind, part: &'static str, errno: i32) {
 fn an_empty_sstable_named_by_a_manifest_is_corruption() {
     let vfs = SimVfs::new(1);
     filled(&vfs).close().expect("a close");
-    for table in having(&vfs, ".sst") {
+    let tables = having(&vfs, ".sst");
+    assert!(!tables.is_empty());
+    for table in tables {
         let copy = vfs.kill_now();
         copy.write_raw(&table, b"");
-        let error = open_sim(tiny(), &copy).expect_err("an empty table");
-        assert_eq!(error.kind(), ErrorKind::Corruption);
-        assert!(error.to_string().contains(&*table.to_string_lossy()), "{error}");
+        let read_only = open_read_only_on(tiny(), Arc::new(copy.clone()), DIR);
+        for opened in [open_sim(tiny(), &copy), read_only] {
+            let error = opened.expect_err("an empty table");
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+            assert!(error.to_string().contains(&*table.to_string_lossy()), "{error}");
+        }
     }
 }
 
@@ -61,66 +69,111 @@ fn no_memtable_without_entries_becomes_a_table() {
 
 #[test]
 fn the_directory_is_synced_after_a_rename_before_anything_is_unlinked() {
-    let vfs = SimVfs::new(1);
-    vfs.record(true);
-    filled(&vfs).close().expect("a close");
-    drop(open_sim(tiny(), &vfs).expect("a reopen"));
-    let trace = vfs.trace();
+    let run = |filter: Option<Filter>| {
+        let vfs = SimVfs::new(1);
+        vfs.set_filter(filter);
+        vfs.record(true);
+        filled(&vfs).close().expect("a close");
+        drop(open_sim(tiny(), &vfs).expect("a reopen"));
+        let mut trace = vfs.trace();
+        trace.retain(|entry| !entry.skipped);
+        trace
+    };
+    assert_eq!(renames_in_order(&run(None)).expect("all in order"), 2);
+    // Without the sync that each of them is, it is no longer in order.
+    for kind in [OpKind::SyncDir, OpKind::Sync] {
+        let without: Filter =
+            Arc::new(move |entry| if entry.kind == kind { Action::Skip } else { Action::Do });
+        renames_in_order(&run(Some(without))).expect_err("a sync was taken away");
+    }
+}
+
+/// Counts the renames of a trace, each to CURRENT, of a synced file, and followed by
+/// a sync of the folder before anything is unlinked.
+fn renames_in_order(trace: &[TraceEntry]) -> Result<usize, String> {
     let mut renames = 0;
-    for (place, entry) in trace.iter().enumerate() {
-        if entry.kind != OpKind::Rename {
-            continue;
-        }
+    for (place, entry) in trace.iter().enumerate().filter(|(_, e)| e.kind == OpKind::Rename) {
         renames += 1;
-        let behind = trace[place + 1..].iter();
-        let synced = behind.clone().position(|e| e.kind == OpKind::SyncDir).expect("a sync");
-        assert!(behind.clone().take(synced).all(|e| e.kind != OpKind::Unlink), "{entry:?}");
         let target = entry.to.as_deref().expect("a target");
         assert_eq!(target, Path::new(DIR).join("CURRENT"));
-        let before = trace[..place].iter().rev();
-        let sync = before.clone().position(|e| e.kind == OpKind::Sync && e.path == entry.path);
-        let write = before.clone().position(|e| e.kind == OpKind::Write && e.path == entry.path);
-        assert!(sync < write, "what is renamed was synced after its last write");
+        let behind = &trace[place + 1..];
+        let synced = behind.iter().position(|e| e.kind == OpKind::SyncDir);
+        let synced = synced.ok_or(format!("no sync of the folder behind {entry:?}"))?;
+        if behind[..synced].iter().any(|e| e.kind == OpKind::Unlink) {
+            return Err(format!("unlinked before the sync of the folder behind {entry:?}"));
+        }
+        let last =
+            |kind| trace[..place].iter().rposition(|e| e.kind == kind && e.path == entry.path);
+        let written = last(OpKind::Write).expect("what is renamed was written");
+        if last(OpKind::Sync).is_none_or(|synced| synced < written) {
+            return Err(format!("not synced before {entry:?}"));
+        }
     }
-    assert!(renames >= 2, "{renames}");
+    Ok(renames)
 }
 
 #[test]
 fn a_manifest_is_not_appended_to_after_a_full_disk() {
-    let vfs = SimVfs::new(1);
-    let db = filled(&vfs);
-    let manifest = having(&vfs, "MANIFEST-")[0].clone();
-    let before = vfs.read_raw(&manifest);
-    // Half of the line gets written, then there is no room.
-    vfs.set_filter(None);
-    let room = vfs.paths().iter().map(|path| vfs.read_raw(path).len() as u64).sum::<u64>();
-    db.put("k", "v").expect("a put");
-    vfs.record(true);
-    fail_on(&vfs, OpKind::Write, "MANIFEST-", errno::ENOSPC);
-    assert_eq!(kind(db.flush()), ErrorKind::DiskFull, "{room}");
-    vfs.set_filter(None);
-    db.put("k", "w").expect("a put");
-    db.flush().expect("a flush with room");
-    let appended = vfs
-        .trace()
-        .iter()
-        .any(|entry| entry.kind == OpKind::Write && entry.path == manifest && !entry.skipped);
-    assert!(!appended, "the next edit goes into a new manifest");
-    assert_ne!(having(&vfs, "MANIFEST-")[0], manifest);
-    let model = Model::of(&db).expect("a read");
-    let db = open_sim(tiny(), &vfs.crash_now(CrashMode::Synced)).expect("an open");
-    assert_eq!(Model::of(&db).expect("a read"), model);
-    assert!(!before.is_empty());
+    let fresh = || {
+        let vfs = SimVfs::new(1);
+        let db = filled(&vfs);
+        db.put("k", "v").expect("a put");
+        vfs.record(true);
+        (vfs, db)
+    };
+    let of_manifest = |entry: &TraceEntry| entry.path.to_string_lossy().contains("MANIFEST-");
+    let (vfs, db) = fresh();
+    db.flush().expect("a flush");
+    let mut writes = vfs.trace();
+    writes.retain(|entry| entry.kind == OpKind::Write);
+    let nth = 1 + writes.iter().position(of_manifest).expect("an edit") as u64;
+
+    // Nothing of the line gets written, or half of it; then there is no room.
+    for half in [false, true] {
+        let (vfs, db) = fresh();
+        let manifest = having(&vfs, "MANIFEST-")[0].clone();
+        let before = vfs.read_raw(&manifest);
+        let full = |nth| Fault::from_then_on(Some(OpKind::Write), nth, errno::ENOSPC);
+        vfs.set_faults(match half {
+            false => vec![full(nth)],
+            true => vec![Fault::short(Some(OpKind::Write), nth), full(nth + 1)],
+        });
+        assert_eq!(kind(db.flush()), ErrorKind::DiskFull);
+        vfs.set_faults(Vec::new());
+        assert_eq!(vfs.read_raw(&manifest).len() > before.len(), half);
+        let so_far = vfs.trace().len();
+        db.put("k", "w").expect("a put");
+        db.flush().expect("a flush with room");
+        let trace = vfs.trace();
+        let appended =
+            trace[so_far..].iter().any(|e| e.kind == OpKind::Write && e.path == manifest);
+        assert!(!appended, "the next edit goes into a new manifest");
+        assert!(trace[so_far..].iter().any(of_manifest));
+        assert_ne!(having(&vfs, "MANIFEST-")[0], manifest);
+        let model = Model::of(&db).expect("a read");
+        let db = open_sim(tiny(), &vfs.crash_now(CrashMode::Synced)).expect("an open");
+        assert_eq!(Model::of(&db).expect("a read"), model);
+    }
 }
 
 #[test]
 fn files_are_not_deleted_after_a_failed_manifest_sync() {
-    let vfs = SimVfs::new(1);
-    let db = filled(&vfs);
-    for number in 0..30 {
-        db.put(format!("key{number:02}"), "anew").expect("a put");
-    }
-    db.sync().expect("a sync");
+    let fresh = || {
+        let vfs = SimVfs::new(1);
+        let db = filled(&vfs);
+        for number in 0..30 {
+            db.put(format!("key{number:02}"), "anew").expect("a put");
+        }
+        db.sync().expect("a sync");
+        (vfs, db)
+    };
+    let (vfs, db) = fresh();
+    let unlinks = vfs.calls_of(OpKind::Unlink);
+    db.compact_range(..).expect("a compaction");
+    settle(&db).expect("maintenance");
+    assert!(vfs.calls_of(OpKind::Unlink) > unlinks, "otherwise its inputs are deleted");
+
+    let (vfs, db) = fresh();
     let model = Model::of(&db).expect("a read");
     fail_on(&vfs, OpKind::Sync, "MANIFEST-", errno::EIO);
     let unlinks = vfs.calls_of(OpKind::Unlink);
@@ -255,6 +308,10 @@ fn one_user_key_is_never_split_across_two_tables_of_a_level() {
         }
     }
     assert!(db.verify().expect("a verify").is_clean());
+    let levels = db.stats().expect("stats").levels;
+    let versions: u64 = held.len() as u64 * 100;
+    assert!(versions > 4 << 10, "more than the tables' length");
+    assert!(levels.iter().any(|level| level.level > 0 && level.tables > 1), "{levels:?}");
     for (round, snapshot) in held.iter().enumerate() {
         let value = snapshot.get("hot").expect("a get").expect("a value");
         assert_eq!(value, [round as u8; 100]);
@@ -335,19 +392,23 @@ fn the_error_of_a_tables_last_write_is_not_dropped() {
         trace.iter().filter(|e| e.kind == OpKind::Write && !e.range.is_empty()).count() as u64
     };
     let writes = writes(&vfs);
+    let mut failed = 0;
     for nth in 1..=writes {
         let (vfs, db) = fresh();
         let model = Model::of(&db).expect("a read");
         vfs.set_faults(vec![Fault::once(Some(OpKind::Write), nth, errno::EIO)]);
         let flushed = db.flush();
         vfs.set_faults(Vec::new());
+        // An edit that cannot be appended goes into a new manifest; all else fails.
         if let Err(error) = &flushed {
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            failed += 1;
         }
         let db = open_sim(tiny(), &vfs.kill_now()).expect("an open");
         assert_eq!(Model::of(&db).expect("a read"), model, "write {nth}");
         assert!(db.verify().expect("a verify").is_clean(), "write {nth}");
     }
+    assert_eq!(failed, writes - 1, "each write of the table");
 }
 
 #[test]
@@ -360,10 +421,11 @@ fn a_checkpoint_shares_no_live_log() {
     let model = Model::of(&db).expect("a read");
     db.put("behind", "it").expect("a put");
     db.put("before", "no more").expect("a put");
-    for entry in vfs.trace() {
-        if entry.kind == OpKind::Link {
-            assert!(entry.path.extension().is_some_and(|e| e == "sst"), "{entry:?}");
-        }
+    let mut links = vfs.trace();
+    links.retain(|entry| entry.kind == OpKind::Link);
+    assert!(!links.is_empty(), "tables are shared");
+    for entry in links {
+        assert!(entry.path.extension().is_some_and(|e| e == "sst"), "{entry:?}");
     }
     for mode in [CrashMode::Synced, CrashMode::Everything] {
         let disk = vfs.crash_now(mode);
