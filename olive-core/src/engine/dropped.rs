@@ -83,9 +83,9 @@ impl Engine {
     /// says whether it did.
     pub(super) fn shrink_step(&self) -> Result<bool> {
         let readers = self.readers()?;
-        for &keyspace in readers.dropped.keys().filter(|&&id| readers.is_gone(id)) {
-            let (mut start, end) = (Vec::new(), keyspace.end());
-            keyspace.encode_into(&mut start);
+        let gone = || readers.dropped.keys().copied().filter(|&id| readers.is_gone(id));
+        for keyspace in gone() {
+            let (start, end) = scoped(keyspace);
             for level in 0..LEVELS {
                 let version = Arc::clone(&self.view.load().version);
                 let Some(table) = self.shrinkable(&version, level, keyspace, &start, &end)? else {
@@ -93,8 +93,17 @@ impl Engine {
                 };
                 if let Some((plan, version)) = self.claim_shrinking(level, &table) {
                     let outputs = self.run_claimed(&plan, &version)?;
-                    // Offsets are those of blocks: it could seem to have some left.
-                    self.shrunk.lock().extend(outputs.into_iter().map(|n| (n, keyspace)));
+                    // Offsets are those of blocks: they could seem to have some left of
+                    // each keyspace that the job left out, not of this one alone.
+                    let (smallest, largest) = plan.range();
+                    let left_out: Vec<KeyspaceId> = gone()
+                        .filter(|&id| {
+                            let (start, end) = scoped(id);
+                            start.as_slice() <= largest && end.as_slice() > smallest
+                        })
+                        .collect();
+                    let pairs = outputs.iter().flat_map(|&n| left_out.iter().map(move |&k| (n, k)));
+                    self.shrunk.lock().extend(pairs);
                     return Ok(true);
                 }
             }
@@ -149,4 +158,11 @@ impl Engine {
         tree.running.push(plan.claim());
         Some((plan, version))
     }
+}
+
+/// The first scoped key that `keyspace` can have, and the first behind all of them.
+fn scoped(keyspace: KeyspaceId) -> (Vec<u8>, Vec<u8>) {
+    let mut start = Vec::new();
+    keyspace.encode_into(&mut start);
+    (start, keyspace.end())
 }
