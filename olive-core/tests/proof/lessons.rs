@@ -225,10 +225,14 @@ fn a_read_error_is_not_taken_for_the_end_of_input_in_a_compaction() {
         let options = tiny().table_io(TableIo::Read).level0_tables(60);
         let db = open_sim(options, &vfs).expect("a new database");
         for round in 0..3 {
-            for number in 0..25 {
+            for number in 0..100 {
                 db.put(format!("key{number:02}"), [round; 40]).expect("a put");
             }
             db.flush().expect("a flush");
+            if round == 0 {
+                // Many tables one behind the other, so that most are read on the way.
+                db.compact_range(..).expect("a compaction");
+            }
         }
         let model = Model::of(&db).expect("a read");
         (vfs, db, model)
@@ -345,6 +349,31 @@ fn a_panic_of_the_caller_leaves_no_lock_poisoned() {
     db.compact_range(..).expect("a compaction");
     assert_eq!(db.get("key01").expect("a get").expect("a value"), b"value 1");
     db.close().expect("a close");
+}
+
+#[test]
+fn a_panic_while_locks_are_held_leaves_none_poisoned() {
+    for part in [".sst", "MANIFEST-"] {
+        let vfs = SimVfs::new(1);
+        let db = filled(&vfs);
+        db.put("before", part).expect("a put");
+        // From below: the engine is in the middle of a flush.
+        vfs.set_filter(Some(Arc::new(move |entry| {
+            assert!(!entry.path.to_string_lossy().contains(part), "mine");
+            Action::Do
+        })));
+        assert!(catch_unwind(AssertUnwindSafe(|| db.flush())).is_err(), "{part}");
+        vfs.set_filter(None);
+        assert_eq!(db.get("before").expect("a get").expect("a value"), part.as_bytes());
+        db.put("behind", part).expect("a put");
+        assert_eq!(entries(&db).expect("a walk").len(), 32);
+        db.flush().expect("a flush");
+        db.compact_range(..).expect("a compaction");
+        let model = Model::of(&db).expect("a read");
+        db.close().expect("a close");
+        let db = open_sim(tiny(), &vfs).expect("a reopen");
+        assert_eq!(Model::of(&db).expect("a read"), model);
+    }
 }
 
 #[test]
