@@ -82,6 +82,31 @@ fn operations() -> Result<(), Box<dyn Error>> {
             [&[kind, 0x11][..], &puts(0), &fault, &puts(20), &flush, &compact, &[26], &reopen];
         seed("operations", &format!("fault-{kind:02}"), &failing.concat())?;
     }
+    // One call of a flush and a compaction fails; then more is written, and the power goes.
+    for (name, kind) in [("read", 3), ("write", 4), ("sync", 8)] {
+        for nth in 0..7 {
+            let fault = [24, kind, nth];
+            let crash = [30, 1, 0];
+            let one = [
+                &[2, 0x11][..],
+                &puts(0),
+                &flush,
+                &compact,
+                &puts(20),
+                &sync,
+                &fault,
+                &flush,
+                &compact,
+                &[26],
+                &puts(5),
+                &flush,
+                &sync,
+                &crash,
+                &compare,
+            ];
+            seed("operations", &format!("one-{name}-{nth}"), &one.concat())?;
+        }
+    }
     let full = [&[1, 0][..], &puts(0), &[27, 20], &puts(20), &puts(40), &[26, 22]].concat();
     seed("operations", "full", &full)
 }

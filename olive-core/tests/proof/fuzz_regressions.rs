@@ -10,10 +10,13 @@ mod kept;
 
 use crate::tally::Tally;
 
+/// A target's name, and what it does with an input.
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn every_kept_input_of_the_fuzzer_passes() {
     let tally = Tally::new("fuzz-regressions");
-    let targets: [(&str, fn(&[u8])); 5] = [
+    let targets: [Target; 5] = [
         ("block", engine::block::run),
         ("table", engine::table::run),
         ("wal", engine::wal::run),
