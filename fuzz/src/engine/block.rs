@@ -10,7 +10,7 @@ use olive_core::internals::key::{InternalKey, SeqNo};
 
 /// Decodes and searches `bytes` as each of them.
 pub fn run(bytes: &[u8]) {
-    let _ = block::check(bytes);
+    let _ = block::check(bytes, 0);
     let length = bytes.len() as u64;
     let mut block = bytes.to_vec();
     // The length in its header is made right, so that the other fields are reached.

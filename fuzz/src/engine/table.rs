@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use olive_core::internals::format::checksum::crc32;
+use olive_core::internals::format::checksum::{crc32, place_mask};
 use olive_core::internals::format::coding::{u32_at, u64_at};
 use olive_core::internals::format::edit::TableMeta;
 use olive_core::internals::format::sections::FOOTER_BYTES;
@@ -152,7 +152,7 @@ fn mend_checksums(bytes: &mut [u8]) -> Option<()> {
         let (kind, at) = (u32_at(bytes, record)?, u64_at(bytes, record + 8)? as usize);
         let len = u64_at(bytes, record + 16)? as usize;
         if kind == 2 {
-            mend_blocks(bytes, at);
+            mend_blocks(bytes, at, footer);
         }
         if kind != 1 {
             let crc = crc32(bytes.get(at..at.checked_add(len)?)?);
@@ -166,13 +166,16 @@ fn mend_checksums(bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn mend_blocks(bytes: &mut [u8], index: usize) -> Option<()> {
+fn mend_blocks(bytes: &mut [u8], index: usize, footer: usize) -> Option<()> {
+    let id =
+        u128::from(u64_at(bytes, footer + 24)?) << 64 | u128::from(u64_at(bytes, footer + 16)?);
     let prefix = u32_at(bytes, index.checked_add(4)?)? as usize;
     for i in 0..u32_at(bytes, index)?.min(64) as usize {
         let record = index.checked_add(8 + prefix + 44 * i)?;
         let at = u64_at(bytes, record)? as usize;
         let len = u32_at(bytes, record + 24)? as usize;
         let crc = crc32(bytes.get(at.checked_add(4)?..at.checked_add(len)?)?);
+        let crc = crc ^ place_mask(id, at as u64);
         bytes.get_mut(at..at + 4)?.copy_from_slice(&crc.to_le_bytes());
     }
     Some(())
