@@ -123,6 +123,24 @@ impl Snapshot {
         self.engine().multi_get(self.keyspace, self.seq(), keys)
     }
 
+    /// Lets `read` see the values of many keys, all as of one moment, for who needs no
+    /// handles: it is called for each key in order, with its place and its value if it
+    /// has one. The keys are looked up side by side, which takes less time than one after
+    /// the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::get`](crate::Db::get); `read` was called for the keys before the one that failed.
+    pub fn multi_get_with<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut read: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        self.engine().multi_get_with(self.keyspace, self.seq(), keys, |i, hit| {
+            read(i, hit.as_ref().map(|hit| hit.bytes()));
+        })
+    }
+
     /// Whether `key` had a value.
     ///
     /// # Errors

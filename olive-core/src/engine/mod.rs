@@ -33,6 +33,7 @@ mod hold;
 mod inspect;
 mod install;
 mod maintenance;
+mod multi_get;
 mod open;
 mod read;
 mod recovery;

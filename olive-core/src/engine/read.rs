@@ -13,7 +13,7 @@ use crate::memtable::Memtable;
 use crate::sync::Arc;
 use crate::table::{Found, Table, filter_hash};
 use crate::value::Value;
-use crate::version::LEVELS;
+use crate::version::{LEVELS, Version};
 
 /// Where a point read found its value.
 pub(crate) enum Hit<'a> {
@@ -57,12 +57,34 @@ impl Hit<'_> {
     }
 }
 
-/// What a table lookup cost, for the counters.
+/// What gets cost and gave, for the counters.
 #[derive(Default)]
-struct Cost {
+pub(super) struct Cost {
+    hits: u64,
+    read_bytes: u64,
     probes: u64,
     useful: u64,
     tables: u64,
+}
+
+impl Cost {
+    /// Something was found.
+    #[inline]
+    pub(super) fn read(&mut self, tag: Tag, bytes: usize) {
+        if !tag.is_delete() {
+            self.hits += 1;
+            self.read_bytes += bytes as u64;
+        }
+    }
+}
+
+#[inline]
+pub(super) fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() > KEY_BYTES_MAX {
+        let text = format!("a key of {} bytes is over the limit of {KEY_BYTES_MAX}", key.len());
+        return Err(Error::invalid(text));
+    }
+    Ok(())
 }
 
 impl Engine {
@@ -82,21 +104,6 @@ impl Engine {
         self.get_in(&view, keyspace, seq, key, take)
     }
 
-    /// Finds many keys in one view; the answers are in the order of the keys.
-    pub(crate) fn multi_get<K: AsRef<[u8]>>(
-        &self,
-        keyspace: KeyspaceId,
-        seq: Option<SeqNo>,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<Option<Value>>> {
-        let view = self.view.load();
-        self.check_open()?;
-        let seq = seq.unwrap_or_else(|| self.published());
-        keys.into_iter()
-            .map(|key| self.get_in(&view, keyspace, seq, key.as_ref(), |hit| hit.into_value()))
-            .collect()
-    }
-
     fn get_in<T>(
         &self,
         view: &View,
@@ -105,14 +112,13 @@ impl Engine {
         key: &[u8],
         take: impl FnOnce(Hit<'_>) -> T,
     ) -> Result<Option<T>> {
-        if key.len() > KEY_BYTES_MAX {
-            let text = format!("a key of {} bytes is over the limit of {KEY_BYTES_MAX}", key.len());
-            return Err(Error::invalid(text));
-        }
+        check_key(key)?;
         let scoped = ScopedKey::new(keyspace, key);
         for memtable in view.memtables() {
             if let Some((tag, value)) = memtable.get(&scoped, seq) {
-                self.count_get(&Cost::default(), shown(tag, key.len() + value.len()));
+                let mut cost = Cost::default();
+                cost.read(tag, key.len() + value.len());
+                self.count_gets(1, &cost);
                 if tag.is_delete() {
                     return Ok(None);
                 }
@@ -123,11 +129,10 @@ impl Engine {
         }
         let mut cost = Cost::default();
         let found = find_in_tables(view, &scoped, seq, &mut cost);
-        let read = match &found {
-            Ok(Some(found)) => shown(found.tag, key.len() + found.bytes().len()),
-            _ => None,
-        };
-        self.count_get(&cost, read);
+        if let Ok(Some(found)) = &found {
+            cost.read(found.tag, key.len() + found.bytes().len());
+        }
+        self.count_gets(1, &cost);
         match found? {
             Some(found) if !found.tag.is_delete() => Ok(Some(take(Hit::Table(found)))),
             _ => Ok(None),
@@ -135,11 +140,11 @@ impl Engine {
     }
 
     #[inline]
-    fn count_get(&self, cost: &Cost, read_bytes: Option<u64>) {
+    pub(super) fn count_gets(&self, gets: u64, cost: &Cost) {
         self.counters.add(&[
-            (Count::Gets, 1),
-            (Count::GetHits, u64::from(read_bytes.is_some())),
-            (Count::ReadBytes, read_bytes.unwrap_or(0)),
+            (Count::Gets, gets),
+            (Count::GetHits, cost.hits),
+            (Count::ReadBytes, cost.read_bytes),
             (Count::GetTables, cost.tables),
             (Count::FilterProbes, cost.probes),
             (Count::FilterUseful, cost.useful),
@@ -152,7 +157,7 @@ impl Engine {
         self.gauge.bytes().saturating_sub(in_view)
     }
 
-    fn pins_too_much(&self, view: &View) -> bool {
+    pub(super) fn pins_too_much(&self, view: &View) -> bool {
         let budget = self.options.memtable_bytes * self.options.memtables_max;
         self.pinned_bytes(view) > budget / 4
     }
@@ -166,13 +171,7 @@ impl Engine {
     }
 }
 
-#[inline]
-fn shown(tag: Tag, bytes: usize) -> Option<u64> {
-    (!tag.is_delete()).then_some(bytes as u64)
-}
-
-/// The newest version of `scoped` in the tree. The filter lines of the tables that
-/// may have it are asked for before the first is looked at.
+/// The newest version of `scoped` in the tree.
 #[inline]
 fn find_in_tables<'a>(
     view: &'a View,
@@ -180,35 +179,73 @@ fn find_in_tables<'a>(
     seq: SeqNo,
     cost: &mut Cost,
 ) -> Result<Option<Found<'a>>> {
-    let version = &*view.version;
-    let hash = filter_hash(scoped);
-    let level0 = version.level(0);
-    let mut deeper: [Option<&Arc<Table>>; LEVELS] = [None; LEVELS];
-    for table in level0 {
-        table.prefetch_filter(hash);
-    }
-    for (level, slot) in deeper.iter_mut().enumerate().skip(1) {
-        if let Some(table) = version.find(level, scoped) {
-            table.prefetch_filter(hash);
-            *slot = Some(table);
-        }
-    }
-    let in_level0 = level0.iter().filter(|table| {
-        let meta = table.meta();
-        meta.smallest.as_slice() <= scoped && scoped <= meta.largest.as_slice()
-    });
-    for table in in_level0.chain(deeper.iter().flatten().copied()) {
-        cost.probes += 1;
-        if !table.may_contain(hash)? {
-            cost.useful += 1;
-            continue;
-        }
-        cost.tables += 1;
+    let mut candidates = Candidates::new(&view.version, scoped);
+    while let Some(table) = candidates.next(scoped, cost)? {
         if let Some(found) = table.get(scoped, seq)? {
             return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// The tables that may have a key, newest first.
+pub(super) struct Candidates<'a> {
+    hash: u64,
+    level0: std::slice::Iter<'a, Arc<Table>>,
+    /// By level; level 0 has none here.
+    deeper: [Option<&'a Arc<Table>>; LEVELS],
+    level: usize,
+}
+
+impl<'a> Candidates<'a> {
+    /// Asks for the filter lines of all of them before the first is looked at.
+    #[inline]
+    pub(super) fn new(version: &'a Version, scoped: &[u8]) -> Candidates<'a> {
+        let hash = filter_hash(scoped);
+        let level0 = version.level(0);
+        for table in level0 {
+            table.prefetch_filter(hash);
+        }
+        let mut deeper = [None; LEVELS];
+        for (level, slot) in deeper.iter_mut().enumerate().skip(1) {
+            *slot = version.find(level, scoped);
+            if let Some(table) = slot {
+                table.prefetch_filter(hash);
+            }
+        }
+        Candidates { hash, level0: level0.iter(), deeper, level: 1 }
+    }
+
+    /// The next one whose filter lets the key through.
+    #[inline]
+    pub(super) fn next(&mut self, scoped: &[u8], cost: &mut Cost) -> Result<Option<&'a Table>> {
+        for table in self.level0.by_ref() {
+            let meta = table.meta();
+            let covers = meta.smallest.as_slice() <= scoped && scoped <= meta.largest.as_slice();
+            if covers && asked(table, self.hash, cost)? {
+                return Ok(Some(table));
+            }
+        }
+        while let Some(slot) = self.deeper.get(self.level) {
+            self.level += 1;
+            if let Some(table) = slot
+                && asked(table, self.hash, cost)?
+            {
+                return Ok(Some(table));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether the table's filter lets the key through.
+#[inline]
+fn asked(table: &Table, hash: u64, cost: &mut Cost) -> Result<bool> {
+    cost.probes += 1;
+    let through = table.may_contain(hash)?;
+    cost.tables += u64::from(through);
+    cost.useful += u64::from(!through);
+    Ok(through)
 }
 
 /// A walk over what one moment shows; it holds that moment's view.

@@ -41,7 +41,7 @@ use crate::sync::{Arc, AtomicUsize, Ordering};
 pub use run::{RunBuilder, SortedRun};
 use tree::Tree;
 pub use tree_insert::MemtableWriter;
-pub use tree_iter::MemtableIter;
+pub use tree_iter::{Approach, MemtableIter};
 
 /// Bytes of all arenas that are alive, also those that only a value still holds.
 ///

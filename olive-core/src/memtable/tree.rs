@@ -446,14 +446,24 @@ impl Tree {
     #[inline]
     pub(super) fn find(&self, key: InternalKey<'_>) -> Option<Node> {
         let target = self.target(key);
-        let mut at = self.leaf_of(&target);
+        // SAFETY: `leaf_of` gives a leaf of this tree.
+        unsafe { self.find_from(self.leaf_of(&target), &target) }
+    }
+
+    /// [`find`](Self::find), from a leaf at or before the target on.
+    ///
+    /// # Safety
+    ///
+    /// `at` is a leaf of this tree.
+    #[inline]
+    pub(super) unsafe fn find_from(&self, mut at: LeafAt, target: &Target<'_>) -> Option<Node> {
         loop {
             // SAFETY: the tree leads to its own leaves and entries only.
             unsafe {
                 let leaf = self.leaf(at);
                 let splits = leaf.splits.load(Ordering::Acquire);
                 let order = SlotOrder(leaf.order.load(Ordering::Acquire));
-                let position = self.position(leaf, order, &target);
+                let position = self.position(leaf, order, target);
                 let next = LeafAt(leaf.next.load(Ordering::Acquire));
                 let slot = order.slot(position).min(LEAF_ENTRIES - 1);
                 let (head, node) = (
@@ -464,14 +474,14 @@ impl Tree {
                     continue;
                 }
                 if position < order.count() {
-                    return self.same_key(head, node, &target);
+                    return self.same_key(head, node, target);
                 }
                 if next == LeafAt::NONE {
                     return None;
                 }
-                if !self.begins_before(next, &target) {
+                if !self.begins_before(next, target) {
                     let head = self.leaf(next).heads[0].load(Ordering::Acquire);
-                    return self.same_key(head, self.first_of(next), &target);
+                    return self.same_key(head, self.first_of(next), target);
                 }
                 at = next;
             }
@@ -488,6 +498,25 @@ impl Tree {
         }
         // SAFETY: the caller's promise.
         (unsafe { self.key(node) }.scoped == target.key.scoped).then_some(node)
+    }
+
+    /// Asks for the entry that a search from `at` will look at, which it may not find there.
+    ///
+    /// # Safety
+    ///
+    /// `at` is a leaf of this tree.
+    #[inline]
+    pub(super) unsafe fn prefetch_entry(&self, at: LeafAt, target: &Target<'_>, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let leaf = self.leaf(at);
+            let order = SlotOrder(leaf.order.load(Ordering::Acquire));
+            let position = self.position(leaf, order, target);
+            if position < order.count() {
+                let slot = order.slot(position).min(LEAF_ENTRIES - 1);
+                self.prefetch(leaf.nodes[slot].load(Ordering::Acquire), bytes);
+            }
+        }
     }
 
     /// The leaf as it is at one moment, and how many of its entries are before the

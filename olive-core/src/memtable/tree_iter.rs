@@ -36,6 +36,15 @@ impl Memtable {
         unsafe { Some((self.tree.key(node).tag, self.tree.value(node))) }
     }
 
+    /// Begins a [`get`](Self::get) that is made in steps, among those for other keys.
+    #[must_use]
+    #[inline]
+    pub fn approach<'a>(&'a self, scoped: &'a [u8], seq: SeqNo) -> Approach<'a> {
+        let key = InternalKey::seek(scoped, seq);
+        let leaf = self.tree.leaf_of(&self.tree.target(key));
+        Approach { table: self, key, leaf }
+    }
+
     /// The same as a handle: a copy if it is small or if `copy` says so, otherwise
     /// in place, holding the arena.
     #[must_use]
@@ -60,6 +69,38 @@ impl Memtable {
             count: 0,
         };
         MemtableIter { table: Arc::clone(self), run, position: 0 }
+    }
+}
+
+/// A search on its way: each step asks for the cache lines of the next, which come while
+/// other searches make theirs.
+#[derive(Debug, Clone, Copy)]
+pub struct Approach<'a> {
+    table: &'a Memtable,
+    key: InternalKey<'a>,
+    /// Of the table, at or before the key.
+    leaf: LeafAt,
+}
+
+impl<'a> Approach<'a> {
+    /// Asks for the entry, once the leaf's lines may have come.
+    #[inline]
+    pub fn ask_for_entry(&self) {
+        let tree = &self.table.tree;
+        // SAFETY: `approach` found the leaf in this tree.
+        unsafe { tree.prefetch_entry(self.leaf, &tree.target(self.key), AHEAD_BYTES) }
+    }
+
+    /// What [`Memtable::get`] gives.
+    #[must_use]
+    #[inline]
+    pub fn get(&self) -> Option<(Tag, &'a [u8])> {
+        let tree = &self.table.tree;
+        // SAFETY: `approach` found the leaf in this tree, and the entry is found there.
+        unsafe {
+            let node = tree.find_from(self.leaf, &tree.target(self.key))?;
+            Some((tree.key(node).tag, tree.value(node)))
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub use writer::{TableWriter, TableWriterOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::TableMeta;
 use crate::format::file_names::FileKind;
+use crate::format::index::BlockAt;
 use crate::key::{InternalKey, SeqNo, Tag};
 use crate::options::{ChecksumPolicy, TableIo};
 use crate::stats::Report;
@@ -81,6 +82,28 @@ impl Found<'_> {
     #[inline]
     pub fn into_value(self) -> Value {
         Value::mapped(self.held.into_mapping(), self.start, self.len)
+    }
+}
+
+/// A search on its way: its block is known, and the lines that are read first have been
+/// asked for, so that they may come while other searches take this step.
+#[derive(Debug)]
+pub struct Approach<'t, 'k> {
+    core: &'t Core,
+    path: &'t Path,
+    target: InternalKey<'k>,
+    /// Its number, and where it stands.
+    block: Option<(usize, BlockAt)>,
+}
+
+impl<'t> Approach<'t, '_> {
+    /// What [`Table::get`] gives.
+    #[inline]
+    pub fn get(&self) -> Result<Option<Found<'t>>> {
+        match self.block {
+            Some(block) => self.core.get(self.path, self.target, block),
+            None => Ok(None),
+        }
     }
 }
 
@@ -151,7 +174,15 @@ impl Table {
     /// The newest version of `scoped` at or below `seq`. The filter is not asked.
     #[inline]
     pub fn get(&self, scoped: &[u8], seq: SeqNo) -> Result<Option<Found<'_>>> {
-        self.core()?.get(&self.path, InternalKey::seek(scoped, seq))
+        self.approach(scoped, seq)?.get()
+    }
+
+    /// Begins a [`get`](Self::get) that is made in steps, among those for other keys.
+    #[inline]
+    pub fn approach<'k>(&self, scoped: &'k [u8], seq: SeqNo) -> Result<Approach<'_, 'k>> {
+        let core = self.core()?;
+        let target = InternalKey::seek(scoped, seq);
+        Ok(Approach { core, path: &self.path, target, block: core.locate(target) })
     }
 
     /// A cursor that holds the table.

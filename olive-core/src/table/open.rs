@@ -251,18 +251,34 @@ impl Core {
         self.index.block(i).map_or(0, |at| at.offset)
     }
 
+    /// The block that may have `target`, and its number; what a search of it reads first
+    /// is asked for.
     #[inline]
-    pub(super) fn get(&self, path: &Path, target: InternalKey<'_>) -> Result<Option<Found<'_>>> {
+    pub(super) fn locate(&self, target: InternalKey<'_>) -> Option<(usize, BlockAt)> {
         let i = self.index.find(target);
-        let Some(at) = self.index.block(i) else { return Ok(None) };
+        let at = self.index.block(i)?;
+        if let Source::Mapped(mapping) = &self.source {
+            let bytes = slice(mapping, at);
+            // The header, the heads and the offsets of a block of some 40 entries.
+            vfs::prefetch(bytes);
+            vfs::prefetch(bytes.get(256..).unwrap_or(&[]));
+        }
+        Some((i, at))
+    }
+
+    /// The entry, in the block that [`locate`](Self::locate) has named.
+    #[inline]
+    pub(super) fn get(
+        &self,
+        path: &Path,
+        target: InternalKey<'_>,
+        (i, at): (usize, BlockAt),
+    ) -> Result<Option<Found<'_>>> {
         match &self.source {
             Source::Mapped(mapping) => {
-                let bytes = slice(mapping, at);
-                // The header, the heads and the offsets of a block of some 40 entries.
-                vfs::prefetch(bytes);
-                vfs::prefetch(bytes.get(256..).unwrap_or(&[]));
                 self.check_mapped(path, mapping, i, at)?;
-                let found = find_in(bytes, target).map_err(|bad| damaged(path, at.offset, bad))?;
+                let found = find_in(slice(mapping, at), target)
+                    .map_err(|bad| damaged(path, at.offset, bad))?;
                 Ok(found.map(|(tag, start, len)| {
                     let start = at.offset as usize + start;
                     Found { tag, held: Held::Mapped(mapping), start, len }

@@ -7,6 +7,7 @@ mod concurrent;
 mod handles;
 mod keyspaces;
 mod large;
+mod many;
 mod ranges;
 mod space;
 mod tells;

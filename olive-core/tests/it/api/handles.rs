@@ -65,6 +65,7 @@ fn all_closed_db(db: &Db, scratch: &Scratch) {
         kind(db.get("k")),
         kind(db.get_with("k", <[u8]>::len)),
         kind(db.multi_get(["k"])),
+        kind(db.multi_get_with(&["k"], |_, _| ())),
         kind(db.contains_key("k")),
         kind(db.iter()),
         kind(db.range("a".."b")),
@@ -85,7 +86,7 @@ fn all_closed_db(db: &Db, scratch: &Scratch) {
         kind(db.health()),
         kind(db.verify()),
     ];
-    assert_eq!(kinds, [ErrorKind::Closed; 26]);
+    assert_eq!(kinds, [ErrorKind::Closed; 27]);
 }
 
 fn all_closed_keyspace(keyspace: &Keyspace) {
@@ -98,6 +99,7 @@ fn all_closed_keyspace(keyspace: &Keyspace) {
         kind(keyspace.get("k")),
         kind(keyspace.get_with("k", <[u8]>::len)),
         kind(keyspace.multi_get(["k"])),
+        kind(keyspace.multi_get_with(&["k"], |_, _| ())),
         kind(keyspace.contains_key("k")),
         kind(keyspace.iter()),
         kind(keyspace.range("a"..)),
@@ -107,7 +109,7 @@ fn all_closed_keyspace(keyspace: &Keyspace) {
         kind(keyspace.compact_range(..)),
         kind(keyspace.approximate_size(..)),
     ];
-    assert_eq!(kinds, [ErrorKind::Closed; 14]);
+    assert_eq!(kinds, [ErrorKind::Closed; 15]);
     assert_eq!(keyspace.name(), "other");
 }
 
@@ -116,6 +118,7 @@ fn all_closed_snapshot(snapshot: &Snapshot) {
         kind(snapshot.get("k")),
         kind(snapshot.get_with("k", <[u8]>::len)),
         kind(snapshot.multi_get(["k"])),
+        kind(snapshot.multi_get_with(&["k"], |_, _| ())),
         kind(snapshot.contains_key("k")),
         kind(snapshot.iter()),
         kind(snapshot.range("a"..)),
@@ -123,7 +126,7 @@ fn all_closed_snapshot(snapshot: &Snapshot) {
         kind(snapshot.cursor()),
         kind(snapshot.keyspace("other")),
     ];
-    assert_eq!(kinds, [ErrorKind::Closed; 9]);
+    assert_eq!(kinds, [ErrorKind::Closed; 10]);
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn reads() -> impl Strategy<Value = Op> {
         5 => space().prop_map(|space| Op::Snapshot { space }),
         4 => any::<u8>().prop_map(|snapshot| Op::Release { snapshot }),
         20 => (from(), key()).prop_map(|(from, key)| Op::Get { from, key }),
-        4 => (from(), vec(key(), 0..12)).prop_map(|(from, keys)| Op::MultiGet { from, keys }),
+        4 => (from(), vec(key(), 0..40)).prop_map(|(from, keys)| Op::MultiGet { from, keys }),
         8 => (from(), bound(), bound(), turns())
             .prop_map(|(from, start, end, turns)| Op::Range { from, start, end, turns }),
         4 => (from(), key(), 0..6_u8, turns())
