@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! ┌▶ parse ─▶ execute ─▶ answer into the output     for every whole request received;
-//! │                                                 small writes in a row go together
+//! │                                                 small ones of a kind go together
 //! │  flush                                          one write for all of their answers
-//! └─ read                                           one read for what comes next
+//! └─ give way where many are busy, read             one read for what comes next
 //!
 //! close: flush, ERROR, shut the writing side, discard input for at most 2 s
 //! ```
@@ -20,6 +20,7 @@ use olive_client::protocol::{ErrorKind, Limits, Parsed, Refusal, RequestParser, 
 use crate::buffer::{Input, NoRoom, Output};
 use crate::execute::{Next, execute};
 use crate::group::Group;
+use crate::pace::Turns;
 use crate::peers::{LINGER, Listed, Peer};
 use crate::shared::Shared;
 
@@ -35,6 +36,7 @@ pub(crate) struct Connection<'a> {
     input: Input,
     writer: Writer<'a>,
     group: Group,
+    turns: Turns,
     /// Not counted for STATS yet.
     requests: u64,
     /// When the request that is not whole yet began to come.
@@ -85,8 +87,9 @@ pub(crate) fn serve(shared: &Shared, listed: &Listed) {
         }),
         None => RequestParser::new(limits),
     };
-    let group = Group::default();
-    Connection { shared, peer, parser, input, writer, group, requests: 0, began_ms: None }.run();
+    let (group, turns) = (Group::default(), Turns::default());
+    Connection { shared, peer, parser, input, writer, group, turns, requests: 0, began_ms: None }
+        .run();
 }
 
 impl Connection<'_> {
@@ -121,6 +124,10 @@ impl Connection<'_> {
             return Ok(ControlFlow::Break(()));
         }
         self.set_deadline(extent);
+        let peers = &self.shared.peers;
+        if self.turns.gives_way(peers.now_ms(), &peers.pace) {
+            std::thread::yield_now();
+        }
         let room = self.input.room(extent)?;
         let read = (&self.peer.stream).read(room);
         self.peer.no_deadline();
@@ -152,7 +159,7 @@ impl Connection<'_> {
                 self.began_ms = None;
                 continue;
             }
-            self.group.write(shared, writer)?;
+            self.group.execute(shared, writer)?;
             let (bytes, outcome) = match parsed {
                 Parsed::Incomplete { extent } => return Ok(ControlFlow::Continue(extent)),
                 Parsed::Skip { bytes } => (bytes, Ok(Next::Request)),

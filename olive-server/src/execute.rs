@@ -8,8 +8,9 @@ use olive_client::protocol::{
 };
 use olive_core::{Snapshot, WriteBatch};
 
-use crate::buffer::Body;
+use crate::buffer::{Body, NoRoom, OUTPUT_BASE_BYTES, Output};
 use crate::connection::{Stop, Writer};
+use crate::group::READS_MAX;
 use crate::shared::Shared;
 
 /// Values up to this are copied behind earlier answers; longer ones are sent from where
@@ -117,6 +118,38 @@ fn get(shared: &Shared, writer: &mut Writer<'_>, key: &[u8]) -> Result<(), Stop>
     }
 }
 
+/// Answers small reads that came together, as of one moment.
+pub(crate) fn get_together(
+    shared: &Shared,
+    writer: &mut Writer<'_>,
+    keys: &[&[u8]],
+) -> Result<(), Stop> {
+    writer.make_room(COPIED_BYTES_MAX + Header::BYTES_MAX)?;
+    let output = &mut writer.output;
+    // Nothing is sent while the engine waits: what does not fit into the base ends it.
+    let mut answered = 0;
+    let looked_up = shared.db.multi_get_with(keys, |i, value| {
+        let bytes = Header::BYTES_MAX + value.map_or(0, <[u8]>::len);
+        if i > answered || output.len() + bytes > OUTPUT_BASE_BYTES {
+            return;
+        }
+        let pushed = match value {
+            Some(value) => output.push(&Header::ok(value.len())).and_then(|()| output.push(value)),
+            None => output.push(b"NOTFOUND\n"),
+        };
+        answered += usize::from(pushed.is_ok());
+    });
+    // An error belongs to the first key that is not answered, and comes again.
+    drop(looked_up);
+    for key in &keys[answered..] {
+        match get(shared, writer, key) {
+            Err(Stop::Refused(refusal)) if !refusal.closes => writer.refuse(&refusal)?,
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
 /// Sends a value without a copy of our own. It is charged all the same: the engine may
 /// have made one.
 fn get_large(shared: &Shared, writer: &mut Writer<'_>, key: &[u8]) -> Result<(), Stop> {
@@ -124,7 +157,7 @@ fn get_large(shared: &Shared, writer: &mut Writer<'_>, key: &[u8]) -> Result<(),
     if value.len() > shared.config.reply_bytes_max {
         return Err(too_large(value.len(), shared.config.reply_bytes_max));
     }
-    let _charge = shared.budget.take(value.len()).ok_or(crate::buffer::NoRoom)?;
+    let _charge = shared.budget.take(value.len()).ok_or(NoRoom)?;
     writer.put_short(&Header::ok(value.len()))?;
     Ok(writer.flush_with(&value)?)
 }
@@ -159,43 +192,56 @@ fn multi_get(shared: &Shared, writer: &mut Writer<'_>, keys: Keys<'_>) -> Result
         let output = &mut writer.output;
         let mut summed = false;
         let mut left = keys;
-        while let Some(key) = left.next() {
-            let sum = output.body_bytes(body);
-            if sum > SUMMED_BYTES && !summed {
-                check_sum(&snapshot, key, left, sum, max)?;
-                summed = true;
+        loop {
+            let (group, count) = next_of(left);
+            let group = &group[..count];
+            if group.is_empty() {
+                return Ok(());
             }
-            let found = snapshot.get_with(key, |value| {
-                if sum + value.len() > max {
-                    return Err(too_large(sum + value.len(), max));
+            let mut answered = 0;
+            let mut pushed = Ok(());
+            snapshot.multi_get_with(group, |i, value| {
+                let more = value.map_or(0, <[u8]>::len);
+                let is_short = summed || output.body_bytes(body) + more <= SUMMED_BYTES;
+                if i == answered && is_short && pushed.is_ok() {
+                    pushed = push_item(output, value);
+                    answered += 1;
                 }
-                output.push(&Number(value.len() as u64).digits())?;
-                output.push(b"\n")?;
-                Ok(output.push(value)?)
             })?;
-            match found {
-                Some(pushed) => pushed?,
-                None => output.push(b"-1\n")?,
-            }
-            let sum = output.body_bytes(body);
-            if sum > max {
-                return Err(too_large(sum, max));
+            pushed?;
+            left.by_ref().take(answered).for_each(drop);
+            if answered < count {
+                check_sum(&snapshot, left, output.body_bytes(body), max)?;
+                summed = true;
+            } else if output.body_bytes(body) > max {
+                return Err(too_large(output.body_bytes(body), max));
             }
         }
-        Ok(())
     })
+}
+
+/// The next keys to look up together, and how many those are.
+fn next_of(mut keys: Keys<'_>) -> ([&[u8]; READS_MAX], usize) {
+    let mut group = [&[][..]; READS_MAX];
+    let mut count = 0;
+    for (slot, key) in group.iter_mut().zip(&mut keys) {
+        *slot = key;
+        count += 1;
+    }
+    (group, count)
+}
+
+fn push_item(output: &mut Output, value: Option<&[u8]>) -> Result<(), NoRoom> {
+    let Some(value) = value else { return output.push(b"-1\n") };
+    output.push(&Number(value.len() as u64).digits())?;
+    output.push(b"\n")?;
+    output.push(value)
 }
 
 /// Refuses an answer that would be too large before the rest of it is copied: one key a
 /// thousand times is easily asked for.
-fn check_sum(
-    snapshot: &Snapshot,
-    key: &[u8],
-    keys: Keys<'_>,
-    mut sum: usize,
-    max: usize,
-) -> Result<(), Stop> {
-    for key in std::iter::once(key).chain(keys) {
+fn check_sum(snapshot: &Snapshot, keys: Keys<'_>, mut sum: usize, max: usize) -> Result<(), Stop> {
+    for key in keys {
         let found = snapshot
             .get_with(key, |value| Number(value.len() as u64).digits().len() + 1 + value.len())?;
         sum += found.unwrap_or(3);
@@ -208,7 +254,7 @@ fn check_sum(
 
 fn write(shared: &Shared, operations: Operations<'_>) -> Result<(), Stop> {
     // The engine's batch is a second copy of the request.
-    let _charge = shared.budget.take(operations.bytes().len()).ok_or(crate::buffer::NoRoom)?;
+    let _charge = shared.budget.take(operations.bytes().len()).ok_or(NoRoom)?;
     let mut batch = WriteBatch::new();
     for operation in operations {
         match operation {

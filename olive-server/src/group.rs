@@ -1,43 +1,57 @@
-//! [`Group`]: small writes that came together are written together.
+//! [`Group`]: small requests of one kind that came together are executed together.
 //!
 //! ```text
-//! PUT a … PUT b … DELETE c … GET a      one read brought them
-//! └──────── one batch ────────┘
+//! PUT a … PUT b … DELETE c … GET a … GET b … PUT d      one read brought them
+//! └──────── one batch ────────┘└ one look-up ┘
 //! ```
 //!
-//! A client that pipelines has no answer to any of them yet, so they may well share one
-//! log record, and where writes are synced, one sync. Whatever else comes, comes behind
-//! them; if the batch fails, each of them has failed.
+//! A client that pipelines has no answer to any of them yet. So its writes may well share
+//! one log record, and where writes are synced, one sync; if that batch fails, each of
+//! them has failed. And its reads may be as of one moment, and wait for memory side by
+//! side. Order is kept: what is of the other kind, or none of both, comes behind them.
 
 use olive_client::protocol::Command;
 use olive_core::WriteBatch;
 
 use crate::connection::{Stop, Writer};
+use crate::execute::get_together;
 use crate::shared::Shared;
 
-/// The most that a group holds, in bytes as the engine encodes them.
+/// The most that a group of writes holds, in bytes as the engine encodes them, and one
+/// of reads in bytes of keys.
 pub(crate) const GROUP_BYTES_MAX: usize = 16 << 10;
-/// Larger writes gain nothing by being copied into a group.
+/// The most reads of a group: as many as the engine looks up side by side.
+pub(crate) const READS_MAX: usize = 16;
+/// Larger ones gain nothing by being copied into a group.
 const MEMBER_BYTES_MAX: usize = 4 << 10;
 /// What the engine's encoding takes beside key and value, at most.
 const OVERHEAD_BYTES: usize = 32;
 
+/// It has writes, or reads, or nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     batch: WriteBatch,
+    keys: Vec<u8>,
+    /// Where each key ends in `keys`.
+    ends: Vec<usize>,
 }
 
 impl Group {
-    /// Takes a write if it is one of those; `more` says whether anything has come behind
-    /// it, without which the first is better written alone.
+    /// Takes a small write or read, if nothing of the other kind is in the group; `more`
+    /// says whether anything has come behind it, without which the first is better
+    /// executed alone.
     pub(crate) fn take(&mut self, command: &Command<'_>, more: bool) -> bool {
-        let (key, value) = match *command {
-            Command::Put { key, value } => (key, Some(value)),
-            Command::Delete { key } => (key, None),
-            _ => return false,
-        };
+        match *command {
+            Command::Put { key, value } => self.take_write(key, Some(value), more),
+            Command::Delete { key } => self.take_write(key, None, more),
+            Command::Get { key } => self.take_read(key, more),
+            _ => false,
+        }
+    }
+
+    fn take_write(&mut self, key: &[u8], value: Option<&[u8]>, more: bool) -> bool {
         let bytes = key.len() + value.map_or(0, <[u8]>::len) + OVERHEAD_BYTES;
-        let fits = self.batch.encoded_bytes() + bytes <= GROUP_BYTES_MAX;
+        let fits = self.ends.is_empty() && self.batch.encoded_bytes() + bytes <= GROUP_BYTES_MAX;
         if !fits || bytes > MEMBER_BYTES_MAX || (self.batch.is_empty() && !more) {
             return false;
         }
@@ -48,15 +62,32 @@ impl Group {
         true
     }
 
-    /// Writes what was taken, and answers each.
+    fn take_read(&mut self, key: &[u8], more: bool) -> bool {
+        let fits = self.batch.is_empty() && self.ends.len() < READS_MAX;
+        if !fits || key.len() > MEMBER_BYTES_MAX || (self.ends.is_empty() && !more) {
+            return false;
+        }
+        self.keys.extend_from_slice(key);
+        self.ends.push(self.keys.len());
+        true
+    }
+
+    /// Executes what was taken, and answers each.
     ///
     /// # Errors
     ///
-    /// Only what ends the connection: that the batch failed is an answer.
-    pub(crate) fn write(&mut self, shared: &Shared, writer: &mut Writer<'_>) -> Result<(), Stop> {
-        if self.batch.is_empty() {
-            return Ok(());
+    /// Only what ends the connection: that a write or a read failed is an answer.
+    pub(crate) fn execute(&mut self, shared: &Shared, writer: &mut Writer<'_>) -> Result<(), Stop> {
+        if !self.batch.is_empty() {
+            return self.write(shared, writer);
         }
+        if !self.ends.is_empty() {
+            return self.read(shared, writer);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, shared: &Shared, writer: &mut Writer<'_>) -> Result<(), Stop> {
         let written = shared.db.write_with(&self.batch, &shared.write_options);
         let writes = self.batch.len();
         self.batch.clear();
@@ -65,6 +96,19 @@ impl Group {
             Err(Stop::Refused(refusal)) => (0..writes).try_for_each(|_| writer.refuse(&refusal)),
             Err(lost) => Err(lost),
         }
+    }
+
+    fn read(&mut self, shared: &Shared, writer: &mut Writer<'_>) -> Result<(), Stop> {
+        let mut keys = [&[][..]; READS_MAX];
+        let mut start = 0;
+        for (key, &end) in keys.iter_mut().zip(&self.ends) {
+            *key = &self.keys[start..end];
+            start = end;
+        }
+        let answered = get_together(shared, writer, &keys[..self.ends.len()]);
+        self.keys.clear();
+        self.ends.clear();
+        answered
     }
 }
 
@@ -85,7 +129,7 @@ mod tests {
         assert!(!group.take(&put, false), "nothing came behind it");
         assert!(group.take(&put, true));
         assert!(group.take(&Command::Delete { key: b"k" }, false));
-        assert!(!group.take(&Command::Get { key: b"k" }, true));
+        assert!(!group.take(&Command::Get { key: b"k" }, true), "of the other kind");
         assert!(!group.take(&Command::Put { key: b"k", value: &[0; MEMBER_BYTES_MAX] }, true));
         let mut taken = 2;
         while group.take(&Command::Put { key: b"k", value: &[0; 1_000] }, true) {
@@ -111,7 +155,7 @@ mod tests {
             assert!(group.take(&Command::Put { key: b"k", value: b"v" }, true));
             assert!(group.take(&Command::Delete { key: b"k" }, true));
             assert!(group.take(&Command::Put { key: b"l", value: b"w" }, true));
-            group.write(&shared, writer).unwrap();
+            group.execute(&shared, writer).unwrap();
             assert!(group.batch.is_empty());
         };
         fill(&mut writer);

@@ -23,12 +23,14 @@ pub mod files;
 mod group;
 pub mod layer;
 pub mod logging;
+mod pace;
 mod peers;
 pub mod server;
 mod shared;
 mod size;
 mod spares;
 mod tokens;
+mod workers;
 
 pub use config::Config;
 pub use layer::Layer;

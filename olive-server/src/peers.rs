@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::pace::Pace;
+
 /// How exact deadlines are.
 const TICK: Duration = Duration::from_millis(50);
 /// How long the input of a closed connection is discarded.
@@ -91,6 +93,7 @@ pub(crate) struct Peers {
     stopping: AtomicBool,
     open: Mutex<HashMap<u64, Arc<Peer>>>,
     refused: Mutex<VecDeque<Refused>>,
+    pub(crate) pace: Pace,
     left: Condvar,
 }
 
@@ -124,6 +127,7 @@ impl Peers {
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             refused: Mutex::default(),
+            pace: Pace::default(),
             left: Condvar::new(),
         })
     }
@@ -225,6 +229,7 @@ impl Peers {
             std::thread::sleep(TICK);
             let now_ms = self.started.elapsed().as_millis() as u64;
             self.now_ms.store(now_ms, Ordering::Relaxed);
+            self.pace.tick();
             self.open().values().for_each(|peer| peer.check(now_ms));
             lock(&self.refused).retain_mut(|refused| !refused.is_over(now_ms));
         }

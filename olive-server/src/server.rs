@@ -23,9 +23,8 @@ use crate::connection;
 use crate::group::GROUP_BYTES_MAX;
 use crate::peers::Peers;
 use crate::shared::Shared;
+use crate::workers::Workers;
 
-/// The stack of a connection's thread: memory is taken only as far as it is used.
-const STACK_BYTES: usize = 256 << 10;
 /// How long connections may take to end.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 /// How long a stop may take altogether.
@@ -155,13 +154,14 @@ fn close(shared: &Arc<Shared>, patience: Duration) -> Result<()> {
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let workers = Arc::default();
     loop {
         let accepted = listener.accept();
         if shared.peers.is_stopping() {
             return;
         }
         match accepted {
-            Ok((stream, addr)) => begin(stream, addr, shared),
+            Ok((stream, addr)) => begin(stream, addr, shared, &workers),
             Err(error) => {
                 shared
                     .refusals
@@ -181,7 +181,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-fn begin(stream: TcpStream, addr: SocketAddr, shared: &Arc<Shared>) {
+fn begin(stream: TcpStream, addr: SocketAddr, shared: &Arc<Shared>, workers: &Arc<Workers>) {
     let refuse = |stream: TcpStream, text: &str| {
         shared.count_refused();
         shared.refusals.say(shared.peers.now_ms(), || format!("{addr}: refused, {text}"));
@@ -206,12 +206,11 @@ fn begin(stream: TcpStream, addr: SocketAddr, shared: &Arc<Shared>) {
     };
     let peer = Arc::clone(&listed.peer);
     let of_thread = Arc::clone(shared);
-    let spawned =
-        Builder::new().name(format!("conn-{}", peer.id)).stack_size(STACK_BYTES).spawn(move || {
-            let _charge = charge;
-            connection::thread(&of_thread, &listed);
-        });
-    if let Err(error) = spawned {
+    let begun = workers.begin(move || {
+        let _charge = charge;
+        connection::thread(&of_thread, &listed);
+    });
+    if let Err(error) = begun {
         // The closure, and with it the list's entry, is gone.
         if let Ok(stream) = peer.stream.try_clone() {
             refuse(stream, &format!("there is no thread for it: {error}"));
