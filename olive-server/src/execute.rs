@@ -92,6 +92,7 @@ fn ok(writer: &mut Writer<'_>) -> Result<(), Stop> {
 }
 
 fn send(writer: &mut Writer<'_>, body: &[u8]) -> Result<(), Stop> {
+    writer.make_room(Header::BYTES_MAX + body.len())?;
     writer.put_short(&Header::ok(body.len()))?;
     Ok(writer.output.push(body)?)
 }
