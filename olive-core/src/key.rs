@@ -102,6 +102,12 @@ impl Tag {
         self.0 as u8
     }
 
+    /// Whether it is a put.
+    #[must_use]
+    pub const fn is_put(self) -> bool {
+        self.kind_number() == Kind::Put as u8
+    }
+
     /// Whether it is a tombstone.
     #[must_use]
     pub const fn is_delete(self) -> bool {

@@ -380,7 +380,7 @@ fn oldest_tombstone_ms(plan: &Plan) -> Result<Option<u64>> {
 fn sources(plan: &Plan) -> Vec<Source> {
     let mut sources = Vec::new();
     if plan.input_level == 0 {
-        sources.extend(plan.inputs.iter().map(|table| Source::Table(table.scan())));
+        sources.extend(plan.inputs.iter().map(|table| Source::scan(vec![Arc::clone(table)])));
     } else if !plan.inputs.is_empty() {
         sources.push(Source::scan(plan.inputs.clone()));
     }

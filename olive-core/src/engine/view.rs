@@ -30,7 +30,7 @@ impl View {
             .map(|memtable| Source::Memtable(memtable.iter()))
             .collect();
         for table in self.version.level(0) {
-            sources.push(Source::Table(table.iter()));
+            sources.push(Source::table(Arc::clone(table)));
         }
         for level in 1..LEVELS {
             if !self.version.level(level).is_empty() {

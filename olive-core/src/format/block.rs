@@ -207,6 +207,28 @@ impl<'a> Block<'a> {
         self.bytes.get(HEADER_BYTES..end).unwrap_or(&[]).as_chunks().0
     }
 
+    /// The head of entry `i`, a number that orders as the first bytes of suffixes do.
+    #[must_use]
+    #[inline]
+    pub fn head(&self, i: usize) -> Option<u64> {
+        self.heads().get(i).map(number)
+    }
+
+    /// Heads and tags of the entries of `range`.
+    #[inline]
+    pub fn heads_and_tags(&self, range: Range<usize>) -> impl Iterator<Item = (u64, Tag)> + 'a {
+        let tags_at = self.layout.tags_at;
+        let tags = tags_at.and_then(|at| self.bytes.get(at..at + 8 * self.layout.count));
+        let tags = tags.unwrap_or(&[]).as_chunks().0.get(range.clone()).unwrap_or(&[]);
+        let heads = self.heads().get(range).unwrap_or(&[]);
+        let untagged = tags_at.is_none();
+        heads.iter().enumerate().map(move |(i, head)| {
+            // A tag that is not there is of no kind.
+            let tag = tags.get(i).map_or(0, number);
+            (number(head), if untagged { ZERO_PUT } else { Tag(tag) })
+        })
+    }
+
     /// The first entry at or behind `target`; the count, if there is none.
     #[inline]
     pub fn lower_bound(&self, target: InternalKey<'_>) -> Result<usize, BadBytes> {
@@ -284,7 +306,10 @@ impl<'a> Block<'a> {
     #[inline]
     fn entry_if_whole(&self, i: usize) -> Option<Entry<'a>> {
         let layout = self.layout;
-        let head = number(self.heads().get(i)?).to_be_bytes();
+        if i >= layout.count {
+            return None;
+        }
+        let head = coding::u64_at(self.bytes, HEADER_BYTES + 8 * i)?.to_be_bytes();
         let (start, end) = self.range(i)?;
         let tag = match layout.tags_at {
             None => ZERO_PUT,

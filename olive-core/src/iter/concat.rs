@@ -4,8 +4,8 @@
 //! key ranges alone.
 
 use crate::error::Result;
-use crate::internal_iter::InternalIter;
-use crate::key::InternalKey;
+use crate::internal_iter::{InternalIter, Stand, Window};
+use crate::key::{InternalKey, SeqNo, Tag};
 use crate::value::Value;
 
 /// Tables in key order, disjoint: no scoped key is in two of them.
@@ -96,6 +96,12 @@ impl<R: Run> Concat<R> {
         }
     }
 
+    #[inline]
+    fn current_mut(&mut self) -> &mut R::Iter {
+        self.iter.as_mut().expect("the iterator stands on an entry")
+    }
+
+    #[inline]
     fn current(&self) -> &R::Iter {
         self.iter.as_ref().expect("the iterator stands on an entry")
     }
@@ -163,5 +169,41 @@ impl<R: Run> InternalIter for Concat<R> {
 
     fn value_handle(&self) -> Value {
         self.current().value_handle()
+    }
+
+    fn rest(&mut self) {
+        if let Some(iter) = &mut self.iter {
+            iter.rest();
+        }
+    }
+
+    #[inline]
+    fn tag(&self) -> Tag {
+        self.current().tag()
+    }
+
+    #[inline]
+    fn head(&mut self, window: &Window) -> u64 {
+        self.current_mut().head(window)
+    }
+
+    #[inline]
+    fn next_differs(&self) -> bool {
+        self.current().next_differs()
+    }
+
+    #[inline]
+    fn stand(&mut self, window: &Window) -> Stand {
+        self.current_mut().stand(window)
+    }
+
+    #[inline]
+    fn plain_below(&mut self, window: &Window, below: u64, seq: SeqNo) -> usize {
+        self.current_mut().plain_below(window, below, seq)
+    }
+
+    #[inline]
+    fn stride(&mut self) -> Result<Tag> {
+        self.current_mut().stride()
     }
 }

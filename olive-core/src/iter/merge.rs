@@ -1,22 +1,32 @@
 //! Many sorted runs as one.
 //!
-//! The runs that stand on an entry form a binary heap, the one to come first on
-//! top. A run that keeps winning is compared once an entry, with the runner-up:
-//!
 //! ```text
-//!            heap[0]  current
-//!           /       \
-//!      heap[1]     heap[2]      the smaller of the two: runner-up
+//! order   [run 3, head 0x31…] [run 0, head 0x34…] [run 2, head 0x34…]
+//!          current             the next to come
 //! ```
+//!
+//! The runs that stand on an entry lie in the order in which they come, each with the
+//! head of its key ([`Window`]): a run that moves goes back past those that come before
+//! it, one comparison of numbers each. A run that keeps winning is compared once an
+//! entry. Keys are compared only where heads tie; ties that come often move the window
+//! to where the keys at hand differ.
 //!
 //! Turning round seeks every other run to the far side of the current entry.
 
 use std::cmp::Ordering;
 
 use crate::error::Result;
-use crate::internal_iter::InternalIter;
-use crate::key::InternalKey;
+use crate::format::coding::common_prefix_len;
+use crate::internal_iter::{InternalIter, Stand, Window};
+use crate::key::{InternalKey, SeqNo, Tag};
 use crate::value::Value;
+
+/// Bytes of a head.
+const HEAD_BYTES: usize = 8;
+/// Ties after which the window is looked at again, at first.
+const TIES_MIN: u32 = 16;
+/// Where the window stays as it was, this doubles up to here: keys may be the same.
+const TIES_MAX: u32 = 1 << 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -24,15 +34,31 @@ enum Direction {
     Backward,
 }
 
+/// A run that stands on an entry, and what is kept of that.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: Stand,
+    run: usize,
+    /// When it came first last, it did so for more than one entry.
+    stayed: bool,
+}
+
 /// Merges sorted runs; no internal key may be in two of them.
 #[derive(Debug)]
 pub struct Merge<I> {
     runs: Vec<I>,
-    /// Numbers of the runs that stand on an entry.
-    heap: Vec<usize>,
-    /// The place in the heap (1 or 2) of the second to come, once it is known.
-    runner_up: Option<usize>,
+    /// The runs that stand on an entry, in the order in which they come.
+    order: Vec<Place>,
     direction: Direction,
+    window: Window,
+    /// The run that comes first did so for the entry before, too.
+    stays: bool,
+    /// Comparisons that heads did not decide since the window was looked at.
+    ties: u32,
+    ties_max: u32,
+    /// Where walks forward end, if it was told, and its head.
+    end: Option<Vec<u8>>,
+    end_head: u64,
     /// Scratch for turning round.
     turn_key: Vec<u8>,
 }
@@ -42,106 +68,142 @@ impl<I: InternalIter> Merge<I> {
     #[must_use]
     pub fn new(runs: Vec<I>) -> Merge<I> {
         Merge {
-            heap: Vec::with_capacity(runs.len()),
+            order: Vec::with_capacity(runs.len()),
             runs,
-            runner_up: None,
             direction: Direction::Forward,
+            window: Window::default(),
+            stays: false,
+            ties: 0,
+            ties_max: TIES_MIN,
+            end: None,
+            end_head: 0,
             turn_key: Vec::new(),
         }
     }
 
-    /// Whether run `a` comes before run `b` in the direction of travel.
+    /// Moves every run by `seek` and puts those that found an entry in order.
+    fn seek_all(
+        &mut self,
+        direction: Direction,
+        mut seek: impl FnMut(&mut I) -> Result<bool>,
+    ) -> Result<bool> {
+        self.order.clear();
+        self.direction = direction;
+        self.stays = true;
+        let mut fits = true;
+        for number in 0..self.runs.len() {
+            let run = &mut self.runs[number];
+            match seek(run) {
+                Ok(true) => {
+                    let at = run.stand(&self.window);
+                    fits &= at.head != 0 && at.head != u64::MAX;
+                    self.order.push(Place { at, run: number, stayed: true });
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    self.order.clear();
+                    return Err(error);
+                }
+            }
+        }
+        if !fits || self.window.prefix().is_empty() {
+            self.choose_window();
+        }
+        for place in 1..self.order.len() {
+            self.sift_up(place);
+        }
+        Ok(!self.order.is_empty())
+    }
+
+    /// Moves the window to where the current keys differ, but so that it ends no later
+    /// than the shortest: numbers that count up would leave it with the first carry. One
+    /// run alone is compared with the end only.
+    fn choose_window(&mut self) {
+        let Some(&first) = self.order.first() else { return };
+        let first_key = self.runs[first.run].key().scoped;
+        let mut shared = first_key.len();
+        let mut shortest = shared;
+        for other in self.order.iter().skip(1) {
+            let key = self.runs[other.run].key().scoped;
+            shared = shared.min(common_prefix_len(first_key, key));
+            shortest = shortest.min(key.len());
+        }
+        let len = match &self.end {
+            Some(end) if self.order.len() == 1 => common_prefix_len(first_key, end),
+            _ => shared.min(shortest.saturating_sub(HEAD_BYTES)),
+        };
+        self.ties = 0;
+        if !self.window.choose(&first_key[..len]) {
+            self.ties_max = (self.ties_max * 2).min(TIES_MAX);
+            return;
+        }
+        self.ties_max = TIES_MIN;
+        self.end_head = self.end.as_ref().map_or(0, |end| self.window.head(end));
+        for place in &mut self.order {
+            place.at.head = self.runs[place.run].head(&self.window);
+        }
+    }
+
+    /// Whether `a` comes before `b` in the direction of travel.
     #[inline]
-    fn before(&self, a: usize, b: usize) -> bool {
-        let order = self.runs[a].key().cmp(&self.runs[b].key());
+    fn before(&mut self, a: Place, b: Place) -> bool {
+        let order = match a.at.head.cmp(&b.at.head) {
+            Ordering::Equal => self.order_of_tied(a, b),
+            unequal => unequal,
+        };
         match self.direction {
             Direction::Forward => order == Ordering::Less,
             Direction::Backward => order == Ordering::Greater,
         }
     }
 
-    /// Moves every run by `seek` and makes the heap of those that found an entry.
-    fn seek_all(
-        &mut self,
-        direction: Direction,
-        mut seek: impl FnMut(&mut I) -> Result<bool>,
-    ) -> Result<bool> {
-        self.heap.clear();
-        self.direction = direction;
-        for number in 0..self.runs.len() {
-            match seek(&mut self.runs[number]) {
-                Ok(true) => self.heap.push(number),
-                Ok(false) => {}
-                Err(error) => {
-                    self.heap.clear();
-                    return Err(error);
-                }
-            }
-        }
-        self.heapify();
-        Ok(!self.heap.is_empty())
+    #[inline(never)]
+    fn order_of_tied(&mut self, a: Place, b: Place) -> Ordering {
+        self.ties += 1;
+        self.runs[a.run].key().cmp(&self.runs[b.run].key())
     }
 
-    fn heapify(&mut self) {
-        for place in (0..self.heap.len() / 2).rev() {
-            self.sift_down(place);
-        }
-        self.runner_up = None;
-    }
-
-    fn sift_down(&mut self, mut place: usize) {
-        loop {
-            let Some(child) = self.first_child(place) else { return };
-            if !self.before(self.heap[child], self.heap[place]) {
-                return;
-            }
-            self.heap.swap(child, place);
-            place = child;
+    /// Moves the run at `place` forward to where it belongs among those before it.
+    fn sift_up(&mut self, mut place: usize) {
+        while place > 0 && self.before(self.order[place], self.order[place - 1]) {
+            self.order.swap(place, place - 1);
+            place -= 1;
         }
     }
 
-    /// The child of `place` that comes first.
+    /// Moves the first run back to where it belongs.
     #[inline]
-    fn first_child(&self, place: usize) -> Option<usize> {
-        let left = 2 * place + 1;
-        let right = left + 1;
-        if left >= self.heap.len() {
-            None
-        } else if right < self.heap.len() && self.before(self.heap[right], self.heap[left]) {
-            Some(right)
-        } else {
-            Some(left)
+    fn sift_down(&mut self) {
+        let moved = self.order[0];
+        let mut place = 0;
+        while let Some(&next) = self.order.get(place + 1)
+            && self.before(next, moved)
+        {
+            self.order[place] = next;
+            place += 1;
+        }
+        let stayed = std::mem::replace(&mut self.stays, place == 0);
+        self.order[place] = Place { stayed: stayed || place == 0, ..moved };
+        if self.ties >= self.ties_max {
+            self.choose_window();
         }
     }
 
-    /// After the run on top has moved: `moved` is whether it stands on an entry.
+    /// After the first run has moved: `moved` is whether it stands on an entry.
     #[inline]
-    fn settle(&mut self, moved: Result<bool>) -> Result<bool> {
+    fn settle(&mut self, run: usize, moved: Result<bool>) -> Result<bool> {
         match moved {
             Ok(true) => {
-                if self.heap.len() > 1 {
-                    let runner_up = match self.runner_up {
-                        Some(place) => place,
-                        None => self.first_child(0).unwrap_or(1),
-                    };
-                    if self.before(self.heap[runner_up], self.heap[0]) {
-                        self.heap.swap(0, runner_up);
-                        self.sift_down(runner_up);
-                        self.runner_up = None;
-                    } else {
-                        self.runner_up = Some(runner_up);
-                    }
-                }
+                self.order[0].at = self.runs[run].stand(&self.window);
+                self.sift_down();
                 Ok(true)
             }
             Ok(false) => {
-                self.heap.swap_remove(0);
-                self.sift_down(0);
-                self.runner_up = None;
-                Ok(!self.heap.is_empty())
+                self.order.remove(0);
+                Ok(!self.order.is_empty())
             }
             Err(error) => {
-                self.heap.clear();
+                self.order.clear();
                 Err(error)
             }
         }
@@ -149,7 +211,7 @@ impl<I: InternalIter> Merge<I> {
 
     /// Goes on in the other direction from the current entry.
     fn turn(&mut self, direction: Direction) -> Result<bool> {
-        let Some(&top) = self.heap.first() else { return Ok(false) };
+        let Some(&Place { run: top, .. }) = self.order.first() else { return Ok(false) };
         let mut key = std::mem::take(&mut self.turn_key);
         let current = self.runs[top].key();
         let tag = current.tag;
@@ -173,7 +235,7 @@ impl<I: InternalIter> Merge<I> {
 
     #[inline]
     fn top(&self) -> &I {
-        &self.runs[self.heap[0]]
+        &self.runs[self.order[0].run]
     }
 }
 
@@ -199,9 +261,9 @@ impl<I: InternalIter> InternalIter for Merge<I> {
         if self.direction == Direction::Backward {
             return self.turn(Direction::Forward);
         }
-        let Some(&top) = self.heap.first() else { return Ok(false) };
-        let moved = self.runs[top].next();
-        self.settle(moved)
+        let Some(&Place { run, .. }) = self.order.first() else { return Ok(false) };
+        let moved = self.runs[run].next();
+        self.settle(run, moved)
     }
 
     #[inline]
@@ -209,14 +271,14 @@ impl<I: InternalIter> InternalIter for Merge<I> {
         if self.direction == Direction::Forward {
             return self.turn(Direction::Backward);
         }
-        let Some(&top) = self.heap.first() else { return Ok(false) };
-        let moved = self.runs[top].prev();
-        self.settle(moved)
+        let Some(&Place { run, .. }) = self.order.first() else { return Ok(false) };
+        let moved = self.runs[run].prev();
+        self.settle(run, moved)
     }
 
     #[inline]
     fn valid(&self) -> bool {
-        !self.heap.is_empty()
+        !self.order.is_empty()
     }
 
     #[inline]
@@ -232,129 +294,80 @@ impl<I: InternalIter> InternalIter for Merge<I> {
     fn value_handle(&self) -> Value {
         self.top().value_handle()
     }
+
+    fn rest(&mut self) {
+        self.order.clear();
+        self.turn_key = Vec::new();
+        self.runs.iter_mut().for_each(I::rest);
+    }
+
+    #[inline]
+    fn tag(&self) -> Tag {
+        self.order[0].at.tag
+    }
+
+    #[inline]
+    fn next_differs(&self) -> bool {
+        let others_differ = match self.order.as_slice() {
+            [first, second, ..] => first.at.head != second.at.head,
+            _ => true,
+        };
+        let is_forward = self.direction == Direction::Forward;
+        others_differ && is_forward && self.order[0].at.next_differs
+    }
+
+    /// Steps of the first run that stay before the second and before the end. A run that
+    /// left at once when it came first last is not asked: where runs take turns there are
+    /// none.
+    #[inline]
+    fn plain_ahead(&mut self, seq: SeqNo) -> usize {
+        let (run, mut below) = match (self.direction, self.order.as_slice()) {
+            (Direction::Forward, [first]) => (first.run, u64::MAX),
+            (Direction::Forward, [first, second, ..]) if first.stayed => {
+                (first.run, second.at.head)
+            }
+            _ => return 0,
+        };
+        if self.end.is_some() {
+            below = below.min(self.end_head);
+        }
+        self.runs[run].plain_below(&self.window, below, seq)
+    }
+
+    #[inline]
+    fn stride(&mut self) -> Result<Tag> {
+        let first = &mut self.order[0];
+        match self.runs[first.run].stride() {
+            Ok(tag) => {
+                // The head is left as it was: below the others', as it is now.
+                first.at.tag = tag;
+                first.at.next_differs = false;
+                Ok(tag)
+            }
+            Err(error) => {
+                self.order.clear();
+                Err(error)
+            }
+        }
+    }
+
+    fn expect_end(&mut self, end: Option<&[u8]>) {
+        match (&mut self.end, end) {
+            (Some(kept), Some(end)) => {
+                kept.clear();
+                kept.extend_from_slice(end);
+            }
+            (kept, end) => *kept = end.map(<[u8]>::to_vec),
+        }
+        self.end_head = self.end.as_ref().map_or(0, |end| self.window.head(end));
+    }
+
+    #[inline]
+    fn is_short_of_end(&self) -> bool {
+        self.order.first().is_some_and(|first| first.at.head < self.end_head)
+    }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::key::{Kind, SeqNo, Tag};
-
-    /// A sorted run in a vector; a movement onto entry `fails_at` is an error.
-    #[derive(Debug, Default)]
-    pub(crate) struct VecIter {
-        pub(crate) entries: Vec<(Vec<u8>, Tag, Vec<u8>)>,
-        at: Option<usize>,
-        pub(crate) fails_at: Option<usize>,
-    }
-
-    impl VecIter {
-        pub(crate) fn new(mut entries: Vec<(Vec<u8>, Tag, Vec<u8>)>) -> VecIter {
-            entries.sort_by(|a, b| InternalKey::new(&a.0, a.1).cmp(&InternalKey::new(&b.0, b.1)));
-            VecIter { entries, at: None, fails_at: None }
-        }
-
-        fn go(&mut self, at: Option<usize>) -> Result<bool> {
-            self.at = at.filter(|&at| at < self.entries.len());
-            if self.at.is_some() && self.at == self.fails_at {
-                self.at = None;
-                return Err(crate::error::Error::invalid("planted"));
-            }
-            Ok(self.at.is_some())
-        }
-
-        fn lower_bound(&self, target: InternalKey<'_>) -> usize {
-            self.entries.partition_point(|(key, tag, _)| InternalKey::new(key, *tag) < target)
-        }
-    }
-
-    impl InternalIter for VecIter {
-        fn seek_to_first(&mut self) -> Result<bool> {
-            self.go(Some(0))
-        }
-        fn seek_to_last(&mut self) -> Result<bool> {
-            self.go(self.entries.len().checked_sub(1))
-        }
-        fn seek(&mut self, target: InternalKey<'_>) -> Result<bool> {
-            self.go(Some(self.lower_bound(target)))
-        }
-        fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
-            self.go(self.lower_bound(target).checked_sub(1))
-        }
-        fn next(&mut self) -> Result<bool> {
-            self.go(self.at.map(|at| at + 1))
-        }
-        fn prev(&mut self) -> Result<bool> {
-            self.go(self.at.and_then(|at| at.checked_sub(1)))
-        }
-        fn valid(&self) -> bool {
-            self.at.is_some()
-        }
-        fn key(&self) -> InternalKey<'_> {
-            let (key, tag, _) = &self.entries[self.at.unwrap()];
-            InternalKey::new(key, *tag)
-        }
-        fn value(&self) -> &[u8] {
-            &self.entries[self.at.unwrap()].2
-        }
-        fn value_handle(&self) -> Value {
-            Value::copied(self.value())
-        }
-    }
-
-    /// A small generator of numbers, so that tests repeat.
-    pub(crate) fn random(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = *state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    #[test]
-    fn a_merge_walks_like_one_sorted_vector() {
-        for seed in 0..200 {
-            let mut state = seed;
-            let runs = 1 + random(&mut state) as usize % 6;
-            let mut all = Vec::new();
-            let mut parts = vec![Vec::new(); runs];
-            for seq in 0..random(&mut state) % 60 {
-                let key = vec![(random(&mut state) % 20) as u8; 1 + seq as usize % 2];
-                let entry = (key, Tag::new(SeqNo(seq), Kind::Put), vec![seq as u8]);
-                parts[random(&mut state) as usize % runs].push(entry.clone());
-                all.push(entry);
-            }
-            let mut merge = Merge::new(parts.into_iter().map(VecIter::new).collect());
-            let mut model = VecIter::new(all);
-            for step in 0..300 {
-                let target_key = [(random(&mut state) % 21) as u8];
-                let target = InternalKey::seek(&target_key, SeqNo(random(&mut state) % 60));
-                let (found, expected) = match random(&mut state) % 12 {
-                    0 => (merge.seek_to_first(), model.seek_to_first()),
-                    1 => (merge.seek_to_last(), model.seek_to_last()),
-                    2 => (merge.seek(target), model.seek(target)),
-                    3 => (merge.seek_before(target), model.seek_before(target)),
-                    4..=7 if model.valid() => (merge.next(), model.next()),
-                    8.. if model.valid() => (merge.prev(), model.prev()),
-                    _ => continue,
-                };
-                assert_eq!(found.unwrap(), expected.unwrap(), "seed {seed} step {step}");
-                assert_eq!(merge.valid(), model.valid());
-                if model.valid() {
-                    assert_eq!(merge.key(), model.key(), "seed {seed} step {step}");
-                    assert_eq!(merge.value(), model.value());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_error_of_one_run_is_not_its_end() {
-        let entry = |key: u8| (vec![key], Tag::new(SeqNo(1), Kind::Put), vec![]);
-        let mut bad = VecIter::new(vec![entry(1), entry(3)]);
-        bad.fails_at = Some(1);
-        let mut merge = Merge::new(vec![bad, VecIter::new(vec![entry(2), entry(4)])]);
-        assert!(merge.seek_to_first().unwrap());
-        assert!(merge.next().is_err());
-        assert!(!merge.valid());
-    }
-}
+#[path = "merge_tests.rs"]
+pub(crate) mod tests;

@@ -51,6 +51,8 @@ pub struct Visible<I> {
     seq: SeqNo,
     bounds: Bounds,
     at: At,
+    /// Plain steps that the inner iterator has promised.
+    plain: usize,
     /// Forward: the key whose older versions are skipped. Backward: the key shown.
     kept_key: Vec<u8>,
     kept_value: Vec<u8>,
@@ -63,17 +65,39 @@ pub struct Visible<I> {
 impl<I: InternalIter> Visible<I> {
     /// Stands on no entry.
     #[must_use]
-    pub fn new(inner: I, seq: SeqNo, bounds: Bounds) -> Visible<I> {
+    pub fn new(mut inner: I, seq: SeqNo, bounds: Bounds) -> Visible<I> {
+        inner.expect_end(bounds.end.as_deref());
         Visible {
             inner,
             seq,
             bounds,
             at: At::Nowhere,
+            plain: 0,
             kept_key: Vec::new(),
             kept_value: Vec::new(),
             kept_handle: None,
             successor: Vec::new(),
         }
+    }
+
+    /// Begins anew, at another number and within other bounds; stands on no entry.
+    pub fn begin(&mut self, seq: SeqNo, bounds: Bounds) {
+        self.inner.expect_end(bounds.end.as_deref());
+        self.leave();
+        self.seq = seq;
+        self.bounds = bounds;
+    }
+
+    /// Stands on no entry any more, and lets go of what only that one needed.
+    pub fn rest(&mut self) {
+        self.leave();
+        self.kept_handle = None;
+        for buffer in [&mut self.kept_key, &mut self.kept_value, &mut self.successor] {
+            if buffer.capacity() > KEPT_COPY_BYTES_MAX {
+                *buffer = Vec::new();
+            }
+        }
+        self.inner.rest();
     }
 
     /// The range that it is bound to.
@@ -155,7 +179,7 @@ impl<I: InternalIter> Visible<I> {
                 found
             }
             None => {
-                self.at = At::Nowhere;
+                self.leave();
                 self.inner.seek_to_last()?;
                 self.find_backward()
             }
@@ -192,22 +216,39 @@ impl<I: InternalIter> Visible<I> {
         expect(clippy::should_implement_trait, reason = "it lends: an iterator cannot")
     )]
     pub fn next(&mut self) -> Result<bool> {
+        if self.plain == 0 && self.at == At::Inner {
+            self.plain = self.inner.plain_ahead(self.seq);
+        }
+        if self.plain == 0 {
+            return self.next_by_search();
+        }
+        self.plain -= 1;
+        match self.inner.stride() {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                self.leave();
+                Err(error)
+            }
+        }
+    }
+
+    fn next_by_search(&mut self) -> Result<bool> {
         match self.at {
-            At::Nowhere => return Ok(false),
+            At::Nowhere => Ok(false),
             At::Inner => {
-                self.kept_key.clear();
-                self.kept_key.extend_from_slice(self.inner.key().scoped);
+                let skipping = self.keep_key_unless_next_differs();
                 self.at = At::Nowhere;
-                self.inner.next()?;
+                let more = self.inner.next()?;
+                self.find_forward(more, skipping)
             }
             At::Kept => {
                 // The inner iterator stands before the kept key, or on none.
                 self.at = At::Nowhere;
                 let target = InternalKey::seek(&self.kept_key, SeqNo::ZERO);
-                self.inner.seek(target)?;
+                let more = self.inner.seek(target)?;
+                self.find_forward(more, true)
             }
         }
-        self.find_forward(true)
     }
 
     /// Goes to the visible entry before. It must stand on one.
@@ -218,7 +259,7 @@ impl<I: InternalIter> Visible<I> {
             At::Inner => {
                 self.kept_key.clear();
                 self.kept_key.extend_from_slice(self.inner.key().scoped);
-                self.at = At::Nowhere;
+                self.leave();
                 while self.inner.prev()? && self.inner.key().scoped == self.kept_key.as_slice() {}
             }
             At::Kept => self.at = At::Nowhere,
@@ -226,42 +267,60 @@ impl<I: InternalIter> Visible<I> {
         self.find_backward()
     }
 
-    fn seek_inner(&mut self, scoped: &[u8]) -> Result<bool> {
+    fn leave(&mut self) {
         self.at = At::Nowhere;
-        self.inner.seek(InternalKey::seek(scoped, self.seq))?;
-        self.find_forward(false)
+        self.plain = 0;
+    }
+
+    fn seek_inner(&mut self, scoped: &[u8]) -> Result<bool> {
+        self.leave();
+        let more = self.inner.seek(InternalKey::seek(scoped, self.seq))?;
+        self.find_forward(more, false)
     }
 
     fn seek_before_inner(&mut self, scoped: &[u8]) -> Result<bool> {
-        self.at = At::Nowhere;
+        self.leave();
         self.inner.seek_before(InternalKey::seek(scoped, SeqNo::MAX))?;
         self.find_backward()
     }
 
-    /// From the inner iterator's entry on, the first that is shown; `skipping`: not
-    /// one of `kept_key`.
+    /// Keeps the current key if older versions of it may come next; whether they may.
     #[inline]
-    fn find_forward(&mut self, mut skipping: bool) -> Result<bool> {
-        while self.inner.valid() {
-            let key = self.inner.key();
+    fn keep_key_unless_next_differs(&mut self) -> bool {
+        if self.inner.next_differs() {
+            return false;
+        }
+        self.kept_key.clear();
+        self.kept_key.extend_from_slice(self.inner.key().scoped);
+        true
+    }
+
+    /// From the inner iterator's entry on, if it stands on one (`more`), the first that is
+    /// shown; `skipping`: not one of `kept_key`.
+    #[inline]
+    fn find_forward(&mut self, mut more: bool, mut skipping: bool) -> Result<bool> {
+        while more {
             // Before all else: hidden entries behind the end are not walked.
-            if self.bounds.end.as_ref().is_some_and(|end| key.scoped >= end.as_slice()) {
+            if !self.inner.is_short_of_end() && self.is_past_end() {
                 return Ok(false);
             }
-            let hidden =
-                key.tag.seq() > self.seq || (skipping && key.scoped == self.kept_key.as_slice());
+            let tag = self.inner.tag();
+            let hidden = tag.seq() > self.seq
+                || (skipping && self.inner.key().scoped == self.kept_key.as_slice());
             if !hidden {
-                if !key.tag.is_delete() {
+                if !tag.is_delete() {
                     self.at = At::Inner;
                     return Ok(true);
                 }
-                self.kept_key.clear();
-                self.kept_key.extend_from_slice(key.scoped);
-                skipping = true;
+                skipping = self.keep_key_unless_next_differs();
             }
-            self.inner.next()?;
+            more = self.inner.next()?;
         }
         Ok(false)
+    }
+
+    fn is_past_end(&self) -> bool {
+        self.bounds.end.as_ref().is_some_and(|end| self.inner.key().scoped >= end.as_slice())
     }
 
     /// From the inner iterator's entry back, the first key that is shown; keeps it.
@@ -308,82 +367,5 @@ impl<I: InternalIter> Visible<I> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::super::merge::tests::{VecIter, random};
-    use super::*;
-    use crate::key::{Kind, Tag};
-
-    #[test]
-    fn what_is_shown_is_what_a_map_would_hold() {
-        for seed in 0..300 {
-            let mut state = seed;
-            let mut entries = Vec::new();
-            let seq_shown = SeqNo(random(&mut state) % 80);
-            let mut map = BTreeMap::new();
-            for seq in 1..80 {
-                let key = vec![1, (random(&mut state) % 12) as u8];
-                let kind =
-                    if random(&mut state).is_multiple_of(3) { Kind::Delete } else { Kind::Put };
-                let len = if random(&mut state).is_multiple_of(9) { 5000 } else { 3 };
-                let value = if kind == Kind::Put { vec![seq as u8; len] } else { vec![] };
-                if SeqNo(seq) <= seq_shown {
-                    match kind {
-                        Kind::Put => map.insert(key.clone(), value.clone()),
-                        Kind::Delete => map.remove(&key),
-                    };
-                }
-                entries.push((key, Tag::new(SeqNo(seq), kind), value));
-            }
-            let start = vec![1, (random(&mut state) % 12) as u8];
-            let end = vec![1, (random(&mut state) % 14) as u8];
-            let bounds = Bounds { start: start.clone(), end: Some(end.clone()) };
-            let shown: Vec<_> = map
-                .iter()
-                .filter(|(key, _)| **key >= start && **key < end)
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
-            let mut it = Visible::new(VecIter::new(entries), seq_shown, bounds);
-            let mut at: Option<usize> = None;
-            for step in 0..200 {
-                let target = vec![1, (random(&mut state) % 14) as u8];
-                let found = match random(&mut state) % 10 {
-                    0 => {
-                        at = Some(0);
-                        it.seek_to_first()
-                    }
-                    1 => {
-                        at = shown.len().checked_sub(1);
-                        it.seek_to_last()
-                    }
-                    2 => {
-                        at = Some(shown.partition_point(|(k, _)| *k < target));
-                        it.seek(&target)
-                    }
-                    3 => {
-                        at = shown.partition_point(|(k, _)| *k <= target).checked_sub(1);
-                        it.seek_for_prev(&target)
-                    }
-                    4..7 if at.is_some() => {
-                        at = at.map(|at| at + 1);
-                        it.next()
-                    }
-                    7.. if at.is_some() => {
-                        at = at.and_then(|at| at.checked_sub(1));
-                        it.prev()
-                    }
-                    _ => continue,
-                };
-                at = at.filter(|&at| at < shown.len());
-                assert_eq!(found.unwrap(), at.is_some(), "seed {seed} step {step}");
-                assert_eq!(it.valid(), at.is_some());
-                if let Some(at) = at {
-                    assert_eq!(it.scoped(), shown[at].0, "seed {seed} step {step}");
-                    assert_eq!(it.value(), shown[at].1);
-                    assert_eq!(it.value_handle(), shown[at].1);
-                }
-            }
-        }
-    }
-}
+#[path = "visible_tests.rs"]
+mod tests;

@@ -179,6 +179,10 @@ impl InternalIter for SortedRun {
     fn value_handle(&self) -> Value {
         Value::copied(self.value())
     }
+
+    fn rest(&mut self) {
+        self.at = None;
+    }
 }
 
 #[cfg(test)]

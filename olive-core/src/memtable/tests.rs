@@ -129,7 +129,23 @@ fn check_reads(table: &Arc<Memtable>, model: &Model, random: &mut Random, family
     }
 }
 
+/// The next entry is said to have another key only if it has, and mostly where it has.
+fn check_next_differs(table: &Arc<Memtable>, model: &Model, what: &str) {
+    let keys: Vec<_> = model.keys().map(|(key, _)| key).collect();
+    let mut iter = table.iter();
+    iter.seek_to_first().unwrap();
+    let (mut differing, mut said) = (0, 0);
+    for pair in keys.windows(2) {
+        differing += usize::from(pair[0] != pair[1]);
+        said += usize::from(iter.next_differs());
+        assert!(!iter.next_differs() || pair[0] != pair[1], "{what}");
+        iter.next().unwrap();
+    }
+    assert!(said * 2 >= differing, "{what}: {said} of {differing}");
+}
+
 fn check_walks(table: &Arc<Memtable>, model: &Model, what: &str) {
+    check_next_differs(table, model, what);
     let mut iter = table.iter();
     iter.seek_to_first().unwrap();
     for entry in model {

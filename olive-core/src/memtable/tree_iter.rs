@@ -279,6 +279,22 @@ impl InternalIter for MemtableIter {
         // SAFETY: `here` is an entry of this tree.
         unsafe { value_of(&self.table, self.here(), false) }
     }
+
+    fn rest(&mut self) {
+        self.off();
+    }
+
+    #[inline]
+    fn next_differs(&self) -> bool {
+        let tree = &self.table.tree;
+        match self.run.nodes.get(self.position + 1) {
+            // SAFETY: both are entries of this tree.
+            Some(&next) if self.position + 1 < self.run.count => unsafe {
+                tree.key(next).scoped != tree.key(self.here()).scoped
+            },
+            _ => false,
+        }
+    }
 }
 
 impl MemtableIter {

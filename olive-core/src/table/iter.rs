@@ -7,30 +7,30 @@
 //!
 //! Entries of a block can be reached in any order, so a step back costs what a
 //! step on does. The buffer keeps the prefix from one entry to the next, and its
-//! head is one store of 8 bytes.
+//! head is one store of 8 bytes. What a merge compares does not come from the buffer,
+//! which the processor would have to wait for, but from the head itself: see [`Fit`].
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::format::BadBytes;
 use crate::format::block::{Block, HEAD_BYTES, Layout};
 use crate::format::index::BlockAt;
-use crate::internal_iter::InternalIter;
-use crate::key::{InternalKey, Tag};
+use crate::internal_iter::{InternalIter, PLAIN_STEPS_MAX, Window};
+use crate::key::{InternalKey, SeqNo, Tag};
 use crate::sync::Arc;
 use crate::table::Table;
+use crate::table::ahead::Ahead;
+use crate::table::fit::Fit;
 use crate::table::open::{self, Core, Source};
 use crate::value::Value;
 use crate::vfs::{self, Mapping, VfsFile};
 
-/// How much an iterator asks for ahead once it goes from block to block.
-const ITER_AHEAD_BYTES: usize = 256 << 10;
-/// How much a scan asks for ahead.
-const SCAN_AHEAD_BYTES: usize = 2 << 20;
 /// How much a scan reads at once where tables are not mapped.
 const SCAN_READ_BYTES: u64 = 1 << 20;
-/// Blocks one behind the other after which an iterator asks ahead.
-const SEQUENTIAL_BLOCKS: u32 = 2;
+/// The longest key buffer that an iterator at rest keeps.
+const KEPT_KEY_BYTES_MAX: usize = 4096;
 
 /// A cursor over a table, which it holds.
 #[derive(Debug)]
@@ -53,6 +53,9 @@ pub struct TableIter {
     key: Vec<u8>,
     key_len: usize,
     tag: Tag,
+    /// The number that the current key's suffix begins with.
+    head: u64,
+    fit: Fit,
     /// Where the current value stands in `bytes`.
     value: Range<usize>,
     valid: bool,
@@ -73,6 +76,8 @@ impl TableIter {
             key: Vec::new(),
             key_len: 0,
             tag: Tag(0),
+            head: 0,
+            fit: Fit::default(),
             value: 0..0,
             valid: false,
             ahead: Ahead::default(),
@@ -103,6 +108,10 @@ impl TableIter {
         }
     }
 
+    fn is_mapped(&self) -> bool {
+        self.table.core.get().is_some_and(|core| matches!(core.source(), Source::Mapped(_)))
+    }
+
     fn off(&mut self) -> bool {
         self.valid = false;
         false
@@ -114,67 +123,46 @@ impl TableIter {
             return Ok(());
         }
         let before = self.block.take();
-        let table = Arc::clone(&self.table);
-        let core = table.core()?;
+        let path = &self.table.path;
+        let core = self.table.core()?;
         let Some(at) = core.index().block(i) else {
             let blocks = core.index().blocks();
             return Err(Error::invalid(format!("there is no block {i} of {blocks}")));
         };
         match core.source() {
-            Source::Mapped(mapping) => self.enter_mapped(core, mapping, (before, i), at)?,
-            Source::File(file) if self.scan => self.enter_window(core, &**file, at)?,
+            Source::Mapped(mapping) => {
+                if self.bytes.is_none() {
+                    self.bytes = Some(Arc::clone(mapping));
+                }
+                prefetch_start(open::slice(mapping, at));
+                if let Some(next) = core.index().block(i + 1) {
+                    prefetch_start(open::slice(mapping, next));
+                }
+                self.ahead.step(mapping, (before, i), at.offset as usize, self.scan);
+                if self.scan {
+                    core.check_all(path, mapping, at)?;
+                } else {
+                    core.check_mapped(path, mapping, i, at)?;
+                }
+            }
+            Source::File(file) if self.scan => {
+                read_window(core, path, &**file, at, &mut self.bytes, &mut self.bytes_at)?;
+            }
             Source::File(file) => {
-                let bytes = core.read_block(&**file, &table.path, at)?;
+                let bytes = core.read_block(&**file, path, at)?;
                 self.bytes = Some(Arc::new(Mapping::owned(bytes)));
                 self.bytes_at = at.offset;
             }
         }
         self.base = (at.offset - self.bytes_at) as usize;
         let bytes = block_bytes(self.bytes.as_ref(), self.base, at.len as usize);
-        self.layout =
-            Layout::parse(bytes).map_err(|bad| open::damaged(&table.path, at.offset, bad))?;
+        self.layout = Layout::parse(bytes).map_err(|bad| open::damaged(path, at.offset, bad))?;
         self.key.clear();
         self.key.extend_from_slice(Block::new(bytes, &self.layout).prefix());
         self.key.resize(self.layout.prefix_len() + HEAD_BYTES, 0);
+        self.fit = Fit::default();
         self.block = Some(i);
         Ok(())
-    }
-
-    fn enter_mapped(
-        &mut self,
-        core: &Core,
-        mapping: &Arc<Mapping>,
-        (before, i): (Option<usize>, usize),
-        at: BlockAt,
-    ) -> Result<()> {
-        if self.bytes.is_none() {
-            self.bytes = Some(Arc::clone(mapping));
-        }
-        self.ahead.step(mapping, (before, i), at, self.scan);
-        let path = &self.table.path;
-        if self.scan {
-            core.check_all(path, mapping, at)
-        } else {
-            core.check_mapped(path, mapping, i, at)
-        }
-    }
-
-    /// Reads many blocks at once, unless the block is among those that were read.
-    fn enter_window(&mut self, core: &Core, file: &dyn VfsFile, at: BlockAt) -> Result<()> {
-        let path = &self.table.path;
-        let end = at.offset + u64::from(at.len);
-        let held = self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if at.offset < self.bytes_at || end > self.bytes_at + held {
-            let len = SCAN_READ_BYTES.min(core.data_bytes() - at.offset).max(u64::from(at.len));
-            let mut bytes = vec![0; len as usize];
-            vfs::read_exact_at(file, at.offset, &mut bytes)
-                .map_err(|e| Error::io("read", path, e))?;
-            self.bytes = Some(Arc::new(Mapping::owned(bytes)));
-            self.bytes_at = at.offset;
-        }
-        let base = (at.offset - self.bytes_at) as usize;
-        let bytes = block_bytes(self.bytes.as_ref(), base, at.len as usize);
-        core.check_block(path, at, bytes)
     }
 
     /// Makes entry `position` of the current block the current entry.
@@ -196,6 +184,7 @@ impl TableIter {
         }
         self.key_len = head_at + entry.suffix_len;
         self.tag = entry.tag;
+        self.head = u64::from_be_bytes(entry.head);
         self.value = self.base + entry.value.start..self.base + entry.value.end;
         self.position = position;
         self.valid = true;
@@ -220,6 +209,35 @@ impl TableIter {
             Err(bad) => Err(self.fail(bad)),
         }
     }
+}
+
+/// Asks for what a search of a block looks at first: header, heads and offsets.
+#[inline]
+fn prefetch_start(block: &[u8]) {
+    vfs::prefetch(block);
+    vfs::prefetch(block.get(256..).unwrap_or(&[]));
+}
+
+/// Reads many blocks at once, unless the block is among those that were read.
+fn read_window(
+    core: &Core,
+    path: &Path,
+    file: &dyn VfsFile,
+    at: BlockAt,
+    held: &mut Option<Arc<Mapping>>,
+    held_at: &mut u64,
+) -> Result<()> {
+    let end = at.offset + u64::from(at.len);
+    let held_bytes = held.as_ref().map_or(0, |bytes| bytes.len() as u64);
+    if at.offset < *held_at || end > *held_at + held_bytes {
+        let len = SCAN_READ_BYTES.min(core.data_bytes() - at.offset).max(u64::from(at.len));
+        let mut bytes = vec![0; len as usize];
+        vfs::read_exact_at(file, at.offset, &mut bytes).map_err(|e| Error::io("read", path, e))?;
+        *held = Some(Arc::new(Mapping::owned(bytes)));
+        *held_at = at.offset;
+    }
+    let base = (at.offset - *held_at) as usize;
+    core.check_block(path, at, block_bytes(held.as_ref(), base, at.len as usize))
 }
 
 #[inline]
@@ -286,52 +304,67 @@ impl InternalIter for TableIter {
             None => Value::copied(&[]),
         }
     }
-}
 
-/// Decides what to ask for ahead, in either direction.
-#[derive(Debug, Default)]
-struct Ahead {
-    /// +1: from block to the next one; -1: to the one before; 0: neither.
-    direction: i8,
-    /// Steps in a row in this direction.
-    steps: u32,
-    /// How far was asked for.
-    edge: usize,
-}
+    /// Keeps a mapping, which is the table's, but not what was read.
+    fn rest(&mut self) {
+        self.valid = false;
+        self.block = None;
+        self.ahead = Ahead::default();
+        if !self.is_mapped() {
+            self.bytes = None;
+        }
+        if self.key.capacity() > KEPT_KEY_BYTES_MAX {
+            self.key = Vec::new();
+        }
+    }
 
-impl Ahead {
-    fn step(
-        &mut self,
-        mapping: &Mapping,
-        (before, i): (Option<usize>, usize),
-        at: BlockAt,
-        scan: bool,
-    ) {
-        let direction = match before {
-            Some(before) if before + 1 == i => 1,
-            Some(before) if i + 1 == before => -1,
-            None if scan => 1,
-            _ => 0,
-        };
-        let here = at.offset as usize;
-        if direction == 0 || direction != self.direction {
-            *self = Ahead { direction, steps: 0, edge: here };
+    #[inline]
+    fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    #[inline]
+    fn head(&mut self, window: &Window) -> u64 {
+        if self.fit.window != window.number() {
+            let prefix = self.key.get(..self.layout.prefix_len()).unwrap_or(&[]);
+            self.fit = Fit::of(prefix, window);
         }
-        self.steps += 1;
-        let (steps_min, window) =
-            if scan { (1, SCAN_AHEAD_BYTES) } else { (SEQUENTIAL_BLOCKS, ITER_AHEAD_BYTES) };
-        if direction == 0 || self.steps < steps_min {
-            return;
+        match self.fit.shift {
+            Some(shift) => self.fit.base | self.head.checked_shr(shift).unwrap_or(0),
+            None => window.head(self.key().scoped),
         }
-        if direction > 0 && here + window / 2 >= self.edge {
-            let start = self.edge.max(here);
-            mapping.will_need(start, window);
-            self.edge = start + window;
-        } else if direction < 0 && here <= self.edge + window / 2 {
-            let end = self.edge.min(here);
-            let start = end.saturating_sub(window);
-            mapping.will_need(start, end - start);
-            self.edge = start;
+    }
+
+    #[inline]
+    fn plain_below(&mut self, window: &Window, below: u64, seq: SeqNo) -> usize {
+        if self.fit.window != window.number() {
+            self.head(window);
         }
+        let Some(shift) = self.fit.shift else { return 0 };
+        let bytes = block_bytes(self.bytes.as_ref(), self.base, self.layout.bytes());
+        let block = Block::new(bytes, &self.layout);
+        let end = self.layout.count().min(self.position + 1 + PLAIN_STEPS_MAX);
+        let ahead = block.heads_and_tags(self.position + 1..end);
+        let mut before = self.head;
+        let plain = ahead.take_while(|&(head, tag)| {
+            let differs = std::mem::replace(&mut before, head) != head;
+            let in_window = self.fit.base | head.checked_shr(shift).unwrap_or(0);
+            differs && in_window < below && tag.seq() <= seq && tag.is_put()
+        });
+        plain.count()
+    }
+
+    #[inline]
+    fn stride(&mut self) -> Result<Tag> {
+        self.load(self.position + 1)?;
+        Ok(self.tag)
+    }
+
+    /// Suffixes with unequal heads are unequal.
+    #[inline]
+    fn next_differs(&self) -> bool {
+        let bytes = block_bytes(self.bytes.as_ref(), self.base, self.layout.bytes());
+        let next = Block::new(bytes, &self.layout).head(self.position + 1);
+        next.is_some_and(|next| next != self.head)
     }
 }

@@ -12,6 +12,8 @@
 //! docs/table-format.md has the bytes; the modules of [`format`](crate::format) that
 //! a table is made of each draw theirs.
 
+mod ahead;
+mod fit;
 mod iter;
 mod open;
 mod verify;

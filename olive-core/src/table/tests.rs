@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::*;
-use crate::internal_iter::InternalIter;
+use crate::format::block::ZERO_PUT;
+use crate::internal_iter::{InternalIter, PLAIN_STEPS_MAX, Window};
 use crate::key::Kind;
 use crate::vfs::OsVfs;
 
@@ -179,7 +180,46 @@ fn check_seeks(iter: &mut TableIter, model: &Model, random: &mut Random) {
     }
 }
 
+/// What a merge asks of an entry, held against the entries themselves.
+fn check_heads(iter: &mut TableIter, model: &Model, random: &mut Random) {
+    let entries: Vec<_> = model.keys().map(|(key, tag)| (key, tag.0)).collect();
+    let mut window = Window::default();
+    let mut more = iter.seek_to_first().unwrap();
+    let mut at = 0;
+    while more {
+        if random.below(20) == 0 {
+            let key = entries[random.below(entries.len() as u64) as usize].0;
+            window.choose(&key[..random.below(key.len() as u64 + 1) as usize]);
+        }
+        let (key, tag) = entries[at];
+        assert_eq!(iter.head(&window), window.head(key), "{key:?} in {window:?}");
+        assert_eq!((iter.tag(), iter.key()), (tag, InternalKey::new(key, tag)));
+        assert!(!iter.next_differs() || entries[at + 1].0 != key, "{key:?}");
+        let below = match random.below(3) {
+            0 => u64::MAX,
+            _ => window.head(entries[random.below(entries.len() as u64) as usize].0),
+        };
+        let seq = SeqNo(random.below(2 * entries.len() as u64));
+        for _ in 0..iter.plain_below(&window, below, seq) {
+            let before = window.head(entries[at].0);
+            let (key, tag) = entries[at + 1];
+            assert_eq!(iter.stride().unwrap(), tag);
+            at += 1;
+            assert!(window.head(key) < below && entries[at - 1].0 != key);
+            assert!(window.head(key) >= before && tag.seq() <= seq && !tag.is_delete());
+            expect_entry(iter, model.iter().nth(at));
+        }
+        more = iter.next().unwrap();
+        at += 1;
+    }
+    assert_eq!(at, entries.len());
+    iter.rest();
+    assert!(!iter.valid());
+    check_walks(iter, model);
+}
+
 fn check_table(table: &Arc<Table>, model: &Model, random: &mut Random) {
+    check_heads(&mut table.iter(), model, random);
     check_walks(&mut table.iter(), model);
     check_walks(&mut table.scan(), model);
     check_seeks(&mut table.iter(), model, random);
@@ -215,6 +255,41 @@ fn tables_of_every_shape_answer_like_a_sorted_map() {
                 }
             }
         }
+    }
+}
+
+/// Sixteen steps at a time, where the entries allow it: a table that promised none would
+/// pass all other tests.
+#[test]
+fn plain_steps_go_through_blocks_of_puts() {
+    let mut folder = Folder::new();
+    for tagged in [false, true] {
+        let key = |n: u64| format!("\x01{n:016}").into_bytes();
+        let tag = |n| if tagged { put(n + 1) } else { ZERO_PUT };
+        let mut model: Model = (0..100).map(|n| ((key(n), Reverse(tag(n))), vec![7; 9])).collect();
+        let meta = folder.write(&model, 64 << 10, 0);
+        let mut iter = folder.open(&meta, TableIo::Mapped).iter();
+        let mut window = Window::default();
+        window.choose(&key(0)[..9]);
+        assert!(iter.seek_to_first().unwrap());
+        assert_eq!(iter.plain_below(&window, u64::MAX, SeqNo(1000)), PLAIN_STEPS_MAX);
+        assert_eq!(iter.plain_below(&window, window.head(&key(5)), SeqNo(1000)), 4);
+        assert_eq!(iter.plain_below(&window, 0, SeqNo(1000)), 0);
+        assert_eq!(iter.plain_below(&window, u64::MAX, SeqNo(3)), if tagged { 2 } else { 16 });
+        assert!(iter.seek(InternalKey::seek(&key(95), SeqNo::MAX)).unwrap());
+        assert_eq!(iter.plain_below(&window, u64::MAX, SeqNo(1000)), 4, "to the block's end");
+
+        model.insert((key(3), Reverse(Tag::new(SeqNo(200), Kind::Delete))), vec![]);
+        model.insert((key(6), Reverse(put(200))), vec![]);
+        let meta = folder.write(&model, 64 << 10, 0);
+        let mut iter = folder.open(&meta, TableIo::Mapped).iter();
+        assert!(iter.seek_to_first().unwrap());
+        assert_eq!(iter.plain_below(&window, u64::MAX, SeqNo(1000)), 2, "to the tombstone");
+        assert!(iter.seek(InternalKey::seek(&key(4), SeqNo::MAX)).unwrap());
+        assert!(iter.next_differs());
+        assert_eq!(iter.plain_below(&window, u64::MAX, SeqNo(1000)), 2, "to the older version");
+        assert!(iter.seek(InternalKey::seek(&key(6), SeqNo::MAX)).unwrap());
+        assert!(!iter.next_differs());
     }
 }
 

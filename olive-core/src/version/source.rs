@@ -2,9 +2,9 @@
 
 use super::Version;
 use crate::error::Result;
-use crate::internal_iter::InternalIter;
+use crate::internal_iter::{InternalIter, Stand, Window};
 use crate::iter::{Concat, Run};
-use crate::key::InternalKey;
+use crate::key::{InternalKey, SeqNo, Tag};
 use crate::memtable::{MemtableIter, SortedRun};
 use crate::sync::Arc;
 use crate::table::{Table, TableIter};
@@ -17,23 +17,28 @@ pub enum Source {
     Memtable(MemtableIter),
     /// Entries that recovery has gathered.
     Sorted(SortedRun),
-    /// One table: of level 0.
-    Table(TableIter),
-    /// Disjoint tables in key order: a level below, or a part of one.
-    Level(Concat<TableRun>),
+    /// Disjoint tables in key order: a level, a part of one, or one table. That is one
+    /// variant, so that telling these apart is two branches and no jump through a table.
+    Tables(Concat<TableRun>),
 }
 
 impl Source {
+    /// Walks one table: of level 0.
+    #[must_use]
+    pub fn table(table: Arc<Table>) -> Source {
+        Source::Tables(Concat::new(TableRun(Tables::One(table))))
+    }
+
     /// Walks disjoint tables that are in key order, once, from front to back.
     #[must_use]
     pub fn scan(tables: Vec<Arc<Table>>) -> Source {
-        Source::Level(Concat::new(TableRun(Tables::Listed(tables))))
+        Source::Tables(Concat::new(TableRun(Tables::Listed(tables))))
     }
 
     /// Walks a level of `version` below level 0.
     #[must_use]
     pub fn level(version: Arc<Version>, level: usize) -> Source {
-        Source::Level(Concat::new(TableRun(Tables::OfLevel(version, level))))
+        Source::Tables(Concat::new(TableRun(Tables::OfLevel(version, level))))
     }
 }
 
@@ -45,6 +50,8 @@ pub struct TableRun(Tables);
 enum Tables {
     /// Read here and there; the version holds them.
     OfLevel(Arc<Version>, usize),
+    /// Read here and there.
+    One(Arc<Table>),
     /// Read once, from front to back.
     Listed(Vec<Arc<Table>>),
 }
@@ -54,6 +61,7 @@ impl TableRun {
     fn tables(&self) -> &[Arc<Table>] {
         match &self.0 {
             Tables::OfLevel(version, level) => version.level(*level),
+            Tables::One(table) => std::slice::from_ref(table),
             Tables::Listed(tables) => tables,
         }
     }
@@ -73,7 +81,7 @@ impl Run for TableRun {
     fn open(&self, index: usize) -> TableIter {
         let table = &self.tables()[index];
         match &self.0 {
-            Tables::OfLevel(..) => table.iter(),
+            Tables::OfLevel(..) | Tables::One(_) => table.iter(),
             Tables::Listed(_) => table.scan(),
         }
     }
@@ -84,8 +92,7 @@ macro_rules! each {
         match $self {
             Source::Memtable($iter) => $call,
             Source::Sorted($iter) => $call,
-            Source::Table($iter) => $call,
-            Source::Level($iter) => $call,
+            Source::Tables($iter) => $call,
         }
     };
 }
@@ -134,5 +141,39 @@ impl InternalIter for Source {
 
     fn value_handle(&self) -> Value {
         each!(self, iter => iter.value_handle())
+    }
+
+    fn rest(&mut self) {
+        each!(self, iter => iter.rest());
+    }
+
+    #[inline]
+    fn tag(&self) -> Tag {
+        each!(self, iter => iter.tag())
+    }
+
+    #[inline]
+    fn head(&mut self, window: &Window) -> u64 {
+        each!(self, iter => iter.head(window))
+    }
+
+    #[inline]
+    fn next_differs(&self) -> bool {
+        each!(self, iter => iter.next_differs())
+    }
+
+    #[inline]
+    fn stand(&mut self, window: &Window) -> Stand {
+        each!(self, iter => iter.stand(window))
+    }
+
+    #[inline]
+    fn plain_below(&mut self, window: &Window, below: u64, seq: SeqNo) -> usize {
+        each!(self, iter => iter.plain_below(window, below, seq))
+    }
+
+    #[inline]
+    fn stride(&mut self) -> Result<Tag> {
+        each!(self, iter => iter.stride())
     }
 }

@@ -1,0 +1,134 @@
+//! What is shown, held against a map.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::iter::merge::Merge;
+use crate::iter::merge::tests::{VecIter, random};
+use crate::key::{Kind, Tag};
+
+type Entries = Vec<(Vec<u8>, Tag, Vec<u8>)>;
+
+#[test]
+fn what_is_shown_is_what_a_map_would_hold() {
+    let strides = check_shown(12, |entries, _| VecIter::new(entries));
+    assert_eq!(strides, 0, "a vector alone promises no plain steps");
+}
+
+/// Runs of which the first has most of the entries; some keys stand in several.
+#[test]
+fn what_is_shown_of_a_merge_is_what_a_map_would_hold() {
+    for (keys, strides_min) in [(12, 0), (60, 1), (250, 1000)] {
+        let strides = check_shown(keys, |entries, state| {
+            let runs = 1 + random(state) as usize % 4;
+            let mut parts = vec![Vec::new(); runs];
+            for entry in entries {
+                let run = (random(state) % 12).saturating_sub(8) as usize % runs;
+                parts[run].push(entry);
+            }
+            Merge::new(parts.into_iter().map(VecIter::new).collect())
+        });
+        assert!(strides >= strides_min, "{strides} steps without a search among {keys} keys");
+    }
+}
+
+/// Walks over random entries in every way; how many steps were plain.
+fn check_shown<I: InternalIter>(keys: u64, inner: impl Fn(Entries, &mut u64) -> I) -> usize {
+    let mut strides = 0;
+    for seed in 0..300 {
+        let mut state = seed;
+        let (entries, seq_shown, map) = random_entries(&mut state, keys);
+        let start = vec![1, (random(&mut state) % keys) as u8];
+        let end = vec![1, (random(&mut state) % (keys + 2)) as u8];
+        let mut bounds = Bounds { start: vec![1], end: Some(vec![2]) };
+        let mut it = Visible::new(inner(entries, &mut state), seq_shown, bounds.clone());
+        for round in 0..2 {
+            if round == 1 {
+                bounds = Bounds { start: start.clone(), end: Some(end.clone()) };
+                it.rest();
+                it.begin(seq_shown, bounds.clone());
+                assert!(!it.valid());
+            }
+            let in_bounds = |key: &Vec<u8>| *key >= bounds.start && Some(key) < bounds.end.as_ref();
+            let shown: Vec<_> = map
+                .iter()
+                .filter(|(key, _)| in_bounds(key))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
+            strides += walk(&mut it, &shown, &mut state, keys);
+        }
+    }
+    strides
+}
+
+/// Entries of few keys, the number of a snapshot, and what that shows.
+fn random_entries(state: &mut u64, keys: u64) -> (Entries, SeqNo, BTreeMap<Vec<u8>, Vec<u8>>) {
+    let mut entries = Vec::new();
+    let seq_shown = SeqNo(random(state) % 80);
+    let mut map = BTreeMap::new();
+    for seq in 1..80 {
+        let key = vec![1, (random(state) % keys) as u8];
+        let kind = if random(state).is_multiple_of(3) { Kind::Delete } else { Kind::Put };
+        let len = if random(state).is_multiple_of(9) { 5000 } else { 3 };
+        let value = if kind == Kind::Put { vec![seq as u8; len] } else { vec![] };
+        if SeqNo(seq) <= seq_shown {
+            match kind {
+                Kind::Put => map.insert(key.clone(), value.clone()),
+                Kind::Delete => map.remove(&key),
+            };
+        }
+        entries.push((key, Tag::new(SeqNo(seq), kind), value));
+    }
+    (entries, seq_shown, map)
+}
+
+fn walk<I: InternalIter>(
+    it: &mut Visible<I>,
+    shown: &[(Vec<u8>, Vec<u8>)],
+    state: &mut u64,
+    keys: u64,
+) -> usize {
+    let mut strides = 0;
+    let mut at: Option<usize> = None;
+    for step in 0..200 {
+        let target = vec![1, (random(state) % (keys + 2)) as u8];
+        let found = match random(state) % 14 {
+            0 => {
+                at = Some(0);
+                it.seek_to_first()
+            }
+            1 => {
+                at = shown.len().checked_sub(1);
+                it.seek_to_last()
+            }
+            2 => {
+                at = Some(shown.partition_point(|(k, _)| *k < target));
+                it.seek(&target)
+            }
+            3 => {
+                at = shown.partition_point(|(k, _)| *k <= target).checked_sub(1);
+                it.seek_for_prev(&target)
+            }
+            4..11 if at.is_some() => {
+                at = at.map(|at| at + 1);
+                let found = it.next();
+                strides += usize::from(it.plain > 0);
+                found
+            }
+            11.. if at.is_some() => {
+                at = at.and_then(|at| at.checked_sub(1));
+                it.prev()
+            }
+            _ => continue,
+        };
+        at = at.filter(|&at| at < shown.len());
+        assert_eq!(found.unwrap(), at.is_some(), "step {step}");
+        assert_eq!(it.valid(), at.is_some());
+        if let Some(at) = at {
+            assert_eq!(it.scoped(), shown[at].0, "step {step}");
+            assert_eq!(it.value(), shown[at].1);
+            assert_eq!(it.value_handle(), shown[at].1);
+        }
+    }
+    strides
+}
