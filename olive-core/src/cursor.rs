@@ -47,7 +47,7 @@ impl Cursor {
     /// `Closed`, and what reading a table can end in: `Corruption`, `Io`.
     pub fn seek(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
         self.engine.check_open()?;
-        self.scan.iter.seek(&ScopedKey::new(self.keyspace, key.as_ref()))
+        self.scan.iter_mut().seek(&ScopedKey::new(self.keyspace, key.as_ref()))
     }
 
     /// Goes to the last entry whose key is at or before `key`.
@@ -57,7 +57,7 @@ impl Cursor {
     /// As [`seek`](Self::seek).
     pub fn seek_for_prev(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
         self.engine.check_open()?;
-        self.scan.iter.seek_for_prev(&ScopedKey::new(self.keyspace, key.as_ref()))
+        self.scan.iter_mut().seek_for_prev(&ScopedKey::new(self.keyspace, key.as_ref()))
     }
 
     /// Goes to the first entry.
@@ -67,7 +67,7 @@ impl Cursor {
     /// As [`seek`](Self::seek).
     pub fn seek_to_first(&mut self) -> Result<bool> {
         self.engine.check_open()?;
-        self.scan.iter.seek_to_first()
+        self.scan.iter_mut().seek_to_first()
     }
 
     /// Goes to the last entry.
@@ -77,7 +77,7 @@ impl Cursor {
     /// As [`seek`](Self::seek).
     pub fn seek_to_last(&mut self) -> Result<bool> {
         self.engine.check_open()?;
-        self.scan.iter.seek_to_last()
+        self.scan.iter_mut().seek_to_last()
     }
 
     /// Goes to the next entry; from none it goes nowhere.
@@ -89,7 +89,7 @@ impl Cursor {
     #[expect(clippy::should_implement_trait, reason = "it lends: an iterator cannot")]
     pub fn next(&mut self) -> Result<bool> {
         self.engine.check_open()?;
-        self.scan.iter.next()
+        self.scan.iter_mut().next()
     }
 
     /// Goes to the entry before; from none it goes nowhere.
@@ -100,13 +100,13 @@ impl Cursor {
     #[inline]
     pub fn prev(&mut self) -> Result<bool> {
         self.engine.check_open()?;
-        self.scan.iter.prev()
+        self.scan.iter_mut().prev()
     }
 
     /// Whether it stands on an entry.
     #[must_use]
     pub fn valid(&self) -> bool {
-        self.scan.iter.valid()
+        self.scan.iter().valid()
     }
 
     /// The entry's key.
@@ -117,7 +117,7 @@ impl Cursor {
     #[must_use]
     #[inline]
     pub fn key(&self) -> &[u8] {
-        &self.scan.iter.scoped()[self.id_len..]
+        &self.scan.iter().scoped()[self.id_len..]
     }
 
     /// The entry's value, in place.
@@ -128,7 +128,13 @@ impl Cursor {
     #[must_use]
     #[inline]
     pub fn value(&self) -> &[u8] {
-        self.scan.iter.value()
+        self.scan.iter().value()
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.engine.give_back(&mut self.scan);
     }
 }
 
@@ -169,7 +175,7 @@ struct Walk {
 
 impl Walk {
     fn step(&mut self, forward: bool) -> Result<bool> {
-        let iter = &mut self.scan.iter;
+        let iter = self.scan.iter_mut();
         match (std::mem::replace(&mut self.started, true), forward) {
             (false, true) => iter.seek_to_first(),
             (false, false) => iter.seek_to_last(),
@@ -180,13 +186,13 @@ impl Walk {
 
     /// The scoped key it stands on, if it has begun and stands on one.
     fn at(&self) -> Option<&[u8]> {
-        (self.started && self.scan.iter.valid()).then(|| self.scan.iter.scoped())
+        (self.started && self.scan.iter().valid()).then(|| self.scan.iter().scoped())
     }
 }
 
 impl Iter {
     pub(crate) fn new(engine: Arc<Engine>, keyspace: KeyspaceId, scan: Scan) -> Iter {
-        let done = scan.iter.bounds().is_empty();
+        let done = scan.iter().bounds().is_empty();
         let front = Walk { scan, started: false };
         Iter { engine, id_len: keyspace.encoded().1, front, back: None, done }
     }
@@ -213,14 +219,20 @@ impl Iter {
         if !walk.step(forward)? {
             return Ok(None);
         }
-        let scoped = walk.scan.iter.scoped();
+        let scoped = walk.scan.iter().scoped();
         let met = other
             .and_then(Walk::at)
             .is_some_and(|at| if forward { scoped >= at } else { scoped <= at });
         if met {
             return Ok(None);
         }
-        Ok(Some((Key::copied(&scoped[self.id_len..]), walk.scan.iter.value_handle())))
+        Ok(Some((Key::copied(&scoped[self.id_len..]), walk.scan.iter().value_handle())))
+    }
+}
+
+impl Drop for Iter {
+    fn drop(&mut self) {
+        self.engine.give_back(&mut self.front.scan);
     }
 }
 

@@ -124,10 +124,10 @@ impl Engine {
         let all =
             bounds_of(KeyspaceId::CATALOG, std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
         let mut scan = self.scan(None, all)?;
-        let mut found = scan.iter.seek_to_first()?;
+        let mut found = scan.iter_mut().seek_to_first()?;
         while found {
-            let key = KeyspaceId::split(scan.iter.scoped()).map_or(&[][..], |(_, key)| key);
-            let value = scan.iter.value();
+            let key = KeyspaceId::split(scan.iter().scoped()).map_or(&[][..], |(_, key)| key);
+            let value = scan.iter().value();
             match key.split_first() {
                 Some((&0, [])) => {
                     catalog.next_id = number(value).ok_or_else(|| self.bad_catalog("next id"))?;
@@ -145,7 +145,7 @@ impl Engine {
                 }
                 _ => return Err(self.bad_catalog("an entry of unknown sort")),
             }
-            found = scan.iter.next()?;
+            found = scan.iter_mut().next()?;
         }
         if let Some(commit) = self.commit.lock().as_mut() {
             commit.live = catalog.live.values().map(|state| state.id).collect();

@@ -53,7 +53,8 @@ impl Counters {
     }
 }
 
-fn slot_number() -> usize {
+/// The calling thread's number, below [`SLOTS`].
+pub(super) fn slot_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static SLOT: Cell<usize> = const { Cell::new(usize::MAX) });
     SLOT.with(|slot| {

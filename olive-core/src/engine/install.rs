@@ -72,6 +72,7 @@ impl Engine {
         self.view.store(Arc::new(View { memtable, immutables, version: Arc::new(next) }));
         self.update_price(&tree);
         drop(tree);
+        self.spares.clear();
         self.tree_changed.notify_all();
         Ok(())
     }

@@ -20,9 +20,10 @@
 //! 6  snapshots, dropped keyspaces
 //! ```
 //!
-//! The log's own locks come last. Readers take none: a view is pinned through
-//! `view`, and the published sequence number is loaded *after* it, since a view
-//! that is newer than the number could have lost the version that the number sees.
+//! The log's own locks come last, and those of kept walks (`spares.rs`), of which each
+//! is one thread's: cursors take it, gets take none. A view is pinned through `view`, and
+//! the published sequence number is loaded *after* it, since a view that is newer than the
+//! number could have lost the version that the number sees.
 
 mod catalog;
 mod checkpoint;
@@ -39,6 +40,7 @@ mod read;
 mod recovery;
 mod segments;
 mod snapshots;
+mod spares;
 mod stall;
 mod threads;
 mod view;
@@ -67,6 +69,7 @@ use hold::Stalls;
 use install::Records;
 pub(crate) use read::{Hit, Scan, bounds_of, bounds_of_prefix};
 use snapshots::Snapshots;
+use spares::Spares;
 use threads::Threads;
 use view::View;
 use write::Commit;
@@ -88,6 +91,7 @@ pub(crate) struct Engine {
     recovery_dropped: Vec<String>,
 
     view: ArcSwap<View>,
+    spares: Spares,
     /// The last sequence number that readers may see.
     published: AtomicU64,
     /// `None`: read-only, or closed.

@@ -198,6 +198,8 @@ impl Engine {
             immutables: Vec::new(),
             version: Arc::new(Version::default()),
         }));
+        drop(tree);
+        self.spares.clear();
     }
 }
 
@@ -342,6 +344,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         poison: OnceLock::new(),
         recovery_dropped: parts.dropped,
         view: ArcSwap::from_pointee(parts.view),
+        spares: super::Spares::new(),
         published: AtomicU64::new(parts.published),
         commit: Mutex::new(commit),
         log,

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::Engine;
 use super::counters::Count;
-use super::view::{View, ViewIter};
+use super::view::{View, ViewIter, ViewWalk};
 use crate::error::{Error, Result};
 use crate::iter::{Bounds, Visible};
 use crate::key::{KEY_BYTES_MAX, KeyspaceId, ScopedKey, SeqNo, Tag};
@@ -164,10 +164,29 @@ impl Engine {
 
     /// An iterator over `bounds` as of `seq` (`None`: now).
     pub(crate) fn scan(&self, seq: Option<SeqNo>, bounds: Bounds) -> Result<Scan> {
-        let view = self.view.load_full();
+        let view = self.view.load();
         self.check_open()?;
         let seq = seq.unwrap_or_else(|| self.published());
-        Ok(Scan { iter: Visible::new(view.merged(), seq, bounds), view, seq })
+        let walk = match self.spares.take(&view) {
+            Some(mut walk) => {
+                walk.seq = seq;
+                walk.iter.begin(seq, bounds);
+                walk
+            }
+            None => {
+                let view = Arc::clone(&view);
+                Box::new(ViewWalk { iter: Visible::new(view.merged(), seq, bounds), view, seq })
+            }
+        };
+        Ok(Scan(Some(walk)))
+    }
+
+    /// Keeps a walk that has ended, to be begun again. Nothing may be asked of `scan` any
+    /// more.
+    pub(crate) fn give_back(&self, scan: &mut Scan) {
+        if let Some(walk) = scan.0.take() {
+            self.spares.put(walk, &self.view);
+        }
     }
 }
 
@@ -248,22 +267,34 @@ fn asked(table: &Table, hash: u64, cost: &mut Cost) -> Result<bool> {
     Ok(through)
 }
 
-/// A walk over what one moment shows; it holds that moment's view.
+/// A walk over what one moment shows; `None`: it was given back.
 #[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) iter: Visible<ViewIter>,
-    view: Arc<View>,
-    seq: SeqNo,
-}
+pub(crate) struct Scan(Option<Box<ViewWalk>>);
 
 impl Scan {
+    #[inline]
+    fn walk(&self) -> &ViewWalk {
+        self.0.as_ref().expect("a walk is given back last")
+    }
+
+    /// What walks.
+    #[inline]
+    pub(crate) fn iter(&self) -> &Visible<ViewIter> {
+        &self.walk().iter
+    }
+
+    /// What walks.
+    #[inline]
+    pub(crate) fn iter_mut(&mut self) -> &mut Visible<ViewIter> {
+        &mut self.0.as_mut().expect("a walk is given back last").iter
+    }
+
     /// Another walk over the same moment and bounds.
     pub(crate) fn again(&self) -> Scan {
-        Scan {
-            iter: Visible::new(self.view.merged(), self.seq, self.iter.bounds().clone()),
-            view: Arc::clone(&self.view),
-            seq: self.seq,
-        }
+        let ViewWalk { iter, view, seq } = self.walk();
+        let (view, seq) = (Arc::clone(view), *seq);
+        let iter = Visible::new(view.merged(), seq, iter.bounds().clone());
+        Scan(Some(Box::new(ViewWalk { iter, view, seq })))
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a reader pins: one consistent set of memtables and tables.
 
 use crate::internal_iter::InternalIter;
-use crate::iter::Merge;
+use crate::iter::{Merge, Visible};
+use crate::key::SeqNo;
 use crate::memtable::Memtable;
 use crate::sync::Arc;
 use crate::version::{LEVELS, Source, Version};
@@ -22,27 +23,31 @@ impl View {
         std::iter::once(&self.memtable).chain(&self.immutables)
     }
 
-    /// All of it as one sorted run.
+    /// All of it as one sorted run. The memtable is a part even if it is empty: the run
+    /// may be walked again later.
     pub(crate) fn merged(&self) -> Merge<Source> {
-        let mut sources: Vec<Source> = self
-            .memtables()
-            .filter(|memtable| !memtable.is_empty())
-            .map(|memtable| Source::Memtable(memtable.iter()))
-            .collect();
+        let levels = (1..LEVELS).filter(|&level| !self.version.level(level).is_empty());
+        let runs = 1 + self.immutables.len() + self.version.level(0).len() + levels.clone().count();
+        let mut sources = Vec::with_capacity(runs);
+        sources.extend(self.memtables().map(|memtable| Source::Memtable(memtable.iter())));
         for table in self.version.level(0) {
             sources.push(Source::table(Arc::clone(table)));
         }
-        for level in 1..LEVELS {
-            if !self.version.level(level).is_empty() {
-                sources.push(Source::level(Arc::clone(&self.version), level));
-            }
-        }
+        sources.extend(levels.map(|level| Source::level(Arc::clone(&self.version), level)));
         Merge::new(sources)
     }
 }
 
 /// What iterators and cursors walk.
 pub(crate) type ViewIter = Merge<Source>;
+
+/// A walk over what one moment shows; it holds that moment's view.
+#[derive(Debug)]
+pub(super) struct ViewWalk {
+    pub(super) iter: Visible<ViewIter>,
+    pub(super) view: Arc<View>,
+    pub(super) seq: SeqNo,
+}
 
 const _: fn() = || {
     fn walks<I: InternalIter + Send + 'static>() {}

@@ -1,5 +1,6 @@
 //! The face: every call, every bad input, what is given back and what is kept.
 
+mod again;
 mod bad_input;
 mod basics;
 mod checkpoint;
