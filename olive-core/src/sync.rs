@@ -20,10 +20,8 @@ mod primitives;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, OnceLock};
 
-#[cfg(any(test, feature = "internals"))]
-pub(crate) use primitives::MutexGuard;
 #[cfg(all(test, olive_shuttle))]
 pub(crate) use primitives::explore;
 pub(crate) use primitives::{
-    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex,
+    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard,
 };

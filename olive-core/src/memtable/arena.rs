@@ -13,6 +13,12 @@
 //! they are touched, by huge pages where the system gives them: the bump pointer
 //! touches them in order, so that at most one huge page is taken in vain. Small
 //! ones come from the allocator.
+//!
+//! The system zeroes a page when it is touched, which is a good part of what an insert
+//! costs, and for a huge page a wait that its writer feels. So another thread may touch
+//! the next ones before ([`Arena::populate_ahead`]), and the mapping of an arena that is
+//! dropped is kept for the next one of its size ([`Spare`]), as it is: who needs zeros
+//! asks for them.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
@@ -29,6 +35,9 @@ const ARENA_BYTES_MAX: usize = (u32::MAX as usize) * UNIT_BYTES;
 const MAPPED_BYTES_MIN: usize = 256 << 10;
 /// From here on it asks for huge pages.
 const HUGE_BYTES_MIN: usize = 4 << 20;
+/// From so many bytes on, and at most so many, pages are touched ahead of their use.
+const AHEAD_BYTES_MIN: usize = 1 << 20;
+const AHEAD_BYTES_MAX: usize = 8 << 20;
 /// Large arenas tell the gauge in steps of this many bytes.
 const GAUGE_STEP_BYTES: usize = 64 << 10;
 
@@ -46,10 +55,49 @@ pub(super) struct Arena {
 
 enum Backing {
     Heap(Layout),
-    Mapped {
-        /// Held for its drop.
-        _map: memmap2::MmapMut,
-    },
+    /// `None` once it was given back.
+    Mapped(Option<Mapped>),
+}
+
+/// A large arena's memory.
+struct Mapped {
+    map: memmap2::MmapMut,
+    /// How much of it, from its start on, need not be asked for any more.
+    populated: AtomicUsize,
+}
+
+/// The memory of an arena that was dropped, for the next one of the same size.
+#[derive(Default)]
+pub(super) enum Spare {
+    /// There is none.
+    #[default]
+    Empty,
+    Kept(KeptMemory),
+    /// And none is taken any more.
+    Closed,
+}
+
+pub(super) struct KeptMemory(Mapped);
+
+impl Spare {
+    fn take(&mut self, bytes: usize) -> Option<Mapped> {
+        match std::mem::take(self) {
+            Spare::Kept(KeptMemory(mapped)) if mapped.map.len() == bytes => Some(mapped),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Keeps `mapped`, or gives it back.
+    fn put(&mut self, mapped: Mapped) -> Option<Mapped> {
+        if !matches!(self, Spare::Empty) {
+            return Some(mapped);
+        }
+        *self = Spare::Kept(KeptMemory(mapped));
+        None
+    }
 }
 
 // SAFETY: the memory belongs to the arena alone and is freed only in drop. What
@@ -82,7 +130,7 @@ impl Arena {
         let (base, backing) = if reserved < MAPPED_BYTES_MIN || cfg!(miri) {
             from_allocator(reserved)
         } else {
-            from_system(reserved)
+            from_system(reserved, root_bytes, gauge)
         }
         .map_err(|why| {
             Error::new(ErrorKind::Io, format!("cannot reserve {reserved} bytes of memory: {why}"))
@@ -108,7 +156,7 @@ impl Arena {
     }
 
     /// Takes `bytes`, a multiple of [`UNIT_BYTES`]; the offset in units of where
-    /// they start. They are zero.
+    /// they start. What is in them is not said.
     ///
     /// # Panics
     ///
@@ -132,6 +180,49 @@ impl Arena {
             self.grow_gauge(gauged, used + bytes);
         }
         ((self.root_bytes + used) / UNIT_BYTES) as u32
+    }
+
+    /// As [`alloc`](Arena::alloc), of zeros.
+    ///
+    /// # Safety
+    ///
+    /// As for `alloc`.
+    pub(super) unsafe fn alloc_zeroed(&self, bytes: usize) -> u32 {
+        // SAFETY: the caller's promise; what was taken lies within the arena, and nobody
+        // else knows the place yet.
+        unsafe {
+            let at = self.alloc(bytes);
+            self.ptr(at, 0).write_bytes(0, bytes);
+            at
+        }
+    }
+
+    /// Has the pages that will be used next brought into memory, as far ahead as is used
+    /// already, but not too far. By any thread; an arena of little use is left alone.
+    pub(super) fn populate_ahead(&self) {
+        let Some((mapped, end)) = self.ahead() else { return };
+        let from = mapped.populated.fetch_max(end, Ordering::Relaxed);
+        #[cfg(target_os = "linux")]
+        if from < end {
+            // Kernels before 5.14 do not know it: then who writes first pays for it.
+            let _ = mapped.map.advise_range(memmap2::Advice::PopulateWrite, from, end - from);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = from;
+    }
+
+    /// Whether there is something for [`populate_ahead`](Arena::populate_ahead) to do.
+    pub(super) fn lacks_memory_ahead(&self) -> bool {
+        self.ahead().is_some()
+    }
+
+    /// Up to where the memory should be in place, where it is not.
+    fn ahead(&self) -> Option<(&Mapped, usize)> {
+        let Backing::Mapped(Some(mapped)) = &self.backing else { return None };
+        let used = self.used_bytes();
+        let end = (self.root_bytes + used + used.min(AHEAD_BYTES_MAX)).min(mapped.map.len());
+        let lacks = used >= AHEAD_BYTES_MIN && mapped.populated.load(Ordering::Relaxed) < end;
+        lacks.then_some((mapped, end))
     }
 
     /// Small arenas count each byte, large ones each begun step.
@@ -164,9 +255,19 @@ impl Arena {
 impl Drop for Arena {
     fn drop(&mut self) {
         self.gauge.sub(self.gauged.load(Ordering::Relaxed));
-        if let Backing::Heap(layout) = self.backing {
+        match &mut self.backing {
             // SAFETY: allocated with this layout in `from_allocator`, freed here only.
-            unsafe { dealloc(self.base.as_ptr(), layout) };
+            Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },
+            Backing::Mapped(mapped) => {
+                if let Some(mut mapped) = mapped.take() {
+                    let used = self.root_bytes + self.used.load(Ordering::Relaxed);
+                    let populated = mapped.populated.get_mut();
+                    *populated = used.max(*populated);
+                    let unwanted = self.gauge.spare().put(mapped);
+                    // Unmapping takes a while: not under the lock.
+                    drop(unwanted);
+                }
+            }
         }
     }
 }
@@ -179,7 +280,17 @@ fn from_allocator(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), S
     Ok((base, Backing::Heap(layout)))
 }
 
-fn from_system(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), String> {
+fn from_system(
+    bytes: usize,
+    root_bytes: usize,
+    gauge: &ArenaGauge,
+) -> std::result::Result<(NonNull<u8>, Backing), String> {
+    let spare = gauge.spare().take(bytes);
+    if let Some(mut mapped) = spare {
+        mapped.map[..root_bytes].fill(0);
+        let base = NonNull::new(mapped.map.as_mut_ptr()).ok_or("mapped at null")?;
+        return Ok((base, Backing::Mapped(Some(mapped))));
+    }
     let mut map = memmap2::MmapOptions::new()
         .len(bytes)
         .no_reserve_swap()
@@ -191,5 +302,6 @@ fn from_system(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), Stri
         let _ = map.advise(memmap2::Advice::HugePage);
     }
     let base = NonNull::new(map.as_mut_ptr()).ok_or("mapped at null")?;
-    Ok((base, Backing::Mapped { _map: map }))
+    let mapped = Mapped { map, populated: AtomicUsize::new(0) };
+    Ok((base, Backing::Mapped(Some(mapped))))
 }

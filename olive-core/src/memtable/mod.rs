@@ -36,38 +36,81 @@ mod tree_split_tests;
 use std::fmt;
 
 use crate::error::Result;
-use crate::sync::{Arc, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 
+use arena::Spare;
 pub use run::{RunBuilder, SortedRun};
 use tree::Tree;
 pub use tree_insert::MemtableWriter;
 pub use tree_iter::{Approach, MemtableIter};
 
-/// Bytes of all arenas that are alive, also those that only a value still holds.
+/// Bytes of all arenas that are alive, also those that only a value still holds; and the
+/// memory of one that is not, kept for the next.
 ///
 /// Arenas of 1 MiB and more are counted in steps of 64 KiB, rounded up.
-#[derive(Debug, Clone, Default)]
-pub struct ArenaGauge(Arc<AtomicUsize>);
+#[derive(Clone)]
+pub struct ArenaGauge(Arc<Gauge>);
+
+struct Gauge {
+    bytes: AtomicUsize,
+    spare: Mutex<Spare>,
+}
 
 impl ArenaGauge {
     /// A gauge at zero.
     #[must_use]
     pub fn new() -> ArenaGauge {
-        ArenaGauge::default()
+        let (bytes, spare) = (AtomicUsize::new(0), Mutex::new(Spare::default()));
+        ArenaGauge(Arc::new(Gauge { bytes, spare }))
     }
 
     /// Bytes taken in all arenas alive (bytes used, not reserved).
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives back memory that is kept for a next arena; says whether there was any.
+    pub fn release_spare(&self) -> bool {
+        let mut spare = self.spare();
+        let kept = match &mut *spare {
+            Spare::Kept(_) => std::mem::take(&mut *spare),
+            _ => return false,
+        };
+        drop(spare);
+        // Unmapping takes a while: not under the lock.
+        drop(kept);
+        true
+    }
+
+    /// The same, and nothing is kept from now on.
+    pub fn keep_none(&self) {
+        let kept = std::mem::replace(&mut *self.spare(), Spare::Closed);
+        drop(kept);
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.0.spare.lock()
     }
 
     fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn sub(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Default for ArenaGauge {
+    fn default() -> ArenaGauge {
+        ArenaGauge::new()
+    }
+}
+
+impl fmt::Debug for ArenaGauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ArenaGauge").field(&self.bytes()).finish()
     }
 }
 
@@ -96,6 +139,24 @@ impl Memtable {
     #[must_use]
     pub fn entry_bytes_max(scoped_len: usize, value_len: usize) -> usize {
         tree_insert::entry_bytes_max(scoped_len, value_len)
+    }
+
+    /// The same of `entries` together, whose keys and values have `bytes` in sum.
+    #[must_use]
+    pub fn entries_bytes_max(entries: usize, bytes: usize) -> usize {
+        tree_insert::entries_bytes_max(entries, bytes)
+    }
+
+    /// Brings the memory into place that inserts will need next, so that the writer does
+    /// not wait for it. For a thread beside the writer.
+    pub fn populate_ahead(&self) {
+        self.tree.arena.populate_ahead();
+    }
+
+    /// Whether there is something for [`populate_ahead`](Self::populate_ahead) to do.
+    #[must_use]
+    pub fn lacks_memory_ahead(&self) -> bool {
+        self.tree.arena.lacks_memory_ahead()
     }
 
     /// Arena bytes taken.

@@ -324,6 +324,71 @@ fn the_gauge_counts_arenas_until_the_last_value_lets_go() {
     assert_eq!(gauge.bytes(), 0);
 }
 
+/// A table of 2 MiB with 8,000 entries, which differ from seed to seed; all are found again.
+#[cfg(not(miri))]
+fn filled_and_checked(gauge: &ArenaGauge, seed: u64) -> Arc<Memtable> {
+    let (table, mut writer) = Memtable::new(2 << 20, gauge).unwrap();
+    let mut random = Random(seed);
+    let mut model = BTreeMap::new();
+    for n in 1..=8_000 {
+        let (key, value) = (key(&mut random, PURE + seed % 6), random.next().to_le_bytes());
+        writer.insert(InternalKey::new(&key, Tag::new(SeqNo(n), Kind::Put)), &value);
+        model.insert(key, value);
+        if n % 1_000 == 0 {
+            table.populate_ahead();
+        }
+    }
+    for (key, value) in &model {
+        assert_eq!(table.get(key, SeqNo::MAX).unwrap().1, value, "seed {seed}");
+    }
+    let mut iter = table.iter();
+    let (mut entries, mut keys) = (0, Vec::new());
+    let mut valid = iter.seek_to_first().unwrap();
+    while valid {
+        entries += 1;
+        keys.push(iter.key().scoped.to_vec());
+        valid = iter.next().unwrap();
+    }
+    keys.dedup();
+    assert!(keys.iter().eq(model.keys()), "seed {seed}");
+    assert_eq!(entries, 8_000, "seed {seed}");
+    table
+}
+
+#[cfg(not(miri))]
+#[test]
+fn the_memory_of_a_dropped_arena_serves_the_next_of_its_size() {
+    let gauge = ArenaGauge::new();
+    assert!(!gauge.release_spare(), "there was no arena yet");
+    for seed in 0..10 {
+        filled_and_checked(&gauge, seed);
+        assert_eq!(gauge.bytes(), 0, "what is kept is not in use");
+    }
+    let (first, second) = (filled_and_checked(&gauge, 20), filled_and_checked(&gauge, 21));
+    assert!(!gauge.release_spare(), "the first one took it");
+    drop(first);
+    let of_another_size = Memtable::new(1 << 20, &gauge).unwrap();
+    assert!(gauge.release_spare(), "it fits only an arena of its size");
+    gauge.keep_none();
+    drop((second, of_another_size));
+    assert!(!gauge.release_spare(), "nothing is kept after that");
+}
+
+#[test]
+fn memory_is_brought_in_ahead_once_an_arena_is_in_use() {
+    let (table, mut writer) = Memtable::new(8 << 20, &ArenaGauge::new()).unwrap();
+    assert!(!table.lacks_memory_ahead(), "nothing is taken for an empty one");
+    table.populate_ahead();
+    writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(1), Kind::Put)), &vec![7; 2 << 20]);
+    if cfg!(not(miri)) {
+        assert!(table.lacks_memory_ahead());
+    }
+    table.populate_ahead();
+    assert!(!table.lacks_memory_ahead());
+    assert_eq!(table.get(b"k", SeqNo::MAX).unwrap().1, vec![7; 2 << 20]);
+    assert_eq!(table.len(), 1);
+}
+
 #[test]
 fn an_empty_table_has_nothing_either_way() {
     let (table, _) = Memtable::new(0, &ArenaGauge::new()).unwrap();

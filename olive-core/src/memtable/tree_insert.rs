@@ -65,6 +65,9 @@ pub struct MemtableWriter {
 pub struct Place {
     leaf: LeafAt,
     splits: u64,
+    /// Of the key, by the window that there was; the mask says whether there was one.
+    head: u64,
+    mask: u64,
 }
 
 /// What the writer remembers from insert to insert, beside the tree itself.
@@ -127,6 +130,12 @@ pub(super) fn entry_bytes_max(scoped_len: usize, value_len: usize) -> usize {
     node_bytes(scoped_len, value_len).saturating_add(SHARE_BYTES)
 }
 
+/// The same of all entries whose keys and values have `bytes` in sum.
+pub(super) fn entries_bytes_max(entries: usize, bytes: usize) -> usize {
+    let beside = HEADER_BYTES + UNIT_BYTES - 1 + SHARE_BYTES;
+    bytes.saturating_add(entries.saturating_mul(beside))
+}
+
 impl MemtableWriter {
     /// Whether `bytes` more (by [`Memtable::entry_bytes_max`]) have room.
     #[must_use]
@@ -153,7 +162,7 @@ impl MemtableWriter {
         let tree = &self.table.tree;
         let target = tree.target(key);
         let leaf = last_leaf_of(tree, &target).unwrap_or_else(|| tree.leaf_of(&target));
-        Place { leaf, splits: self.inserter.splits }
+        Place { leaf, splits: self.inserter.splits, head: target.head, mask: target.mask }
     }
 
     /// Inserts one entry; no entry with the same key and tag may be there.
@@ -183,7 +192,11 @@ impl MemtableWriter {
 impl Inserter {
     #[inline]
     fn insert(&mut self, tree: &Tree, place: Place, key: InternalKey<'_>, value: &[u8]) {
-        let target = tree.target(key);
+        let target = match place.mask {
+            // The window was chosen since, perhaps; once chosen it stays.
+            0 => tree.target(key),
+            mask => Target { key, head: place.head, mask },
+        };
         let mut at = place.leaf;
         if place.splits != self.splits {
             at = tree.around(&target, at).0.leaf;
@@ -269,10 +282,9 @@ impl Inserter {
     ///
     /// The caller is the only writer, and `left` a leaf of the tree.
     pub(super) unsafe fn new_leaf(&mut self, tree: &Tree, left: LeafAt) -> LeafAt {
-        // SAFETY: the caller's promise; memory of the arena is zero until it is written,
-        // and a leaf of zeros is one without links.
+        // SAFETY: the caller's promise; a leaf of zeros is one without links.
         let (at, leaf, left_leaf) = unsafe {
-            let at = LeafAt(tree.arena.alloc(LEAF_BYTES));
+            let at = LeafAt(tree.arena.alloc_zeroed(LEAF_BYTES));
             (at, tree.leaf(at), tree.leaf(left))
         };
         leaf.order.store(SlotOrder::EMPTY.0, Ordering::Release);
@@ -384,7 +396,7 @@ impl Inserter {
         self.inner_paid_bytes -= INNER_PAID_BYTES as isize - INNER_SHARE_BYTES as isize;
         // SAFETY: the caller's promise; zeros are an inner node without children.
         unsafe {
-            let at = InnerAt(tree.arena.alloc(INNER_BYTES));
+            let at = InnerAt(tree.arena.alloc_zeroed(INNER_BYTES));
             (at, tree.inner(at))
         }
     }
