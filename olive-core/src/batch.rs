@@ -30,6 +30,8 @@ use crate::key::{BATCH_BYTES_MAX, KEY_BYTES_MAX, KeyspaceId, Kind, VALUE_BYTES_M
 pub struct WriteBatch {
     ops: Vec<u8>,
     count: u32,
+    /// Of keys and values.
+    put_bytes: usize,
     /// Keyspaces named, but for the default one; few, so a list.
     keyspaces: Vec<KeyspaceId>,
     /// The open database whose keyspaces are named.
@@ -76,6 +78,7 @@ impl WriteBatch {
     pub fn clear(&mut self) {
         self.ops.clear();
         self.count = 0;
+        self.put_bytes = 0;
         self.keyspaces.clear();
         self.owner = None;
         self.problem = None;
@@ -120,6 +123,7 @@ impl WriteBatch {
         }
         encode_op(&mut self.ops, keyspace, kind, key, value);
         self.count += 1;
+        self.put_bytes += key.len() + value.len();
         self
     }
 
@@ -137,6 +141,11 @@ impl WriteBatch {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Bytes of all keys and values.
+    pub(crate) fn put_bytes(&self) -> usize {
+        self.put_bytes
     }
 
     /// The encoded operations.
@@ -216,6 +225,7 @@ impl<'a> Ops<'a> {
         Ops { bytes, offset: 0 }
     }
 
+    #[inline]
     fn op(&mut self) -> std::result::Result<Op<'a>, String> {
         let number = self.take(1)?[0];
         let kind = Kind::from_number(number)
@@ -247,12 +257,22 @@ impl<'a> Ops<'a> {
                 self.offset += len;
                 Ok(bytes)
             }
-            None => Err(format!("{len} bytes wanted, {} left", rest.len())),
+            None => Err(too_few(len, rest.len())),
         }
     }
 
     #[inline]
     fn varint(&mut self) -> std::result::Result<usize, String> {
+        match self.bytes.get(self.offset) {
+            Some(&byte) if byte < 0x80 => {
+                self.offset += 1;
+                Ok(usize::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> std::result::Result<usize, String> {
         let mut number = 0_u64;
         for shift in [0, 7, 14, 21, 28] {
             let byte = self.take(1)?[0];
@@ -264,6 +284,11 @@ impl<'a> Ops<'a> {
         }
         Err("a length past 5 bytes".to_owned())
     }
+}
+
+#[cold]
+fn too_few(wanted: usize, left: usize) -> String {
+    format!("{wanted} bytes wanted, {left} left")
 }
 
 impl<'a> Iterator for Ops<'a> {

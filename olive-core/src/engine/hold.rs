@@ -15,6 +15,9 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so many failures in a row of the work that it waits for, a write fails too.
 const FAILURES_MAX: u32 = 4;
+/// While a memtable fills, the price is looked at so often, or each so many bytes.
+const PRICES_A_MEMTABLE: usize = 16;
+const PRICE_STEP_BYTES_MAX: usize = 1 << 20;
 
 /// What happened to writers that were held back, and the price of a write now.
 #[derive(Debug, Default)]
@@ -132,12 +135,20 @@ impl Engine {
         deadline.check(self, cause)
     }
 
+    /// Sets the price anew where the active memtable has `used` bytes; says at how many
+    /// that is due again.
+    #[cold]
+    pub(super) fn reprice(&self, used: usize) -> usize {
+        self.update_price(&self.tree.lock());
+        used + price_step(self.options.memtable_bytes)
+    }
+
     /// Sets the price of a write by the debts as they are.
-    pub(super) fn update_price(&self, tree: &Tree) {
+    pub(super) fn update_price(&self, _held: &Tree) {
         let view = self.view.load();
         let config = picker_config(&self.options);
         let debts = Debts {
-            flush_bytes: tree.immutables.iter().map(|i| i.memtable.bytes_used() as u64).sum(),
+            held_bytes: view.memtables().map(|memtable| memtable.bytes_used() as u64).sum(),
             memtable_bytes: self.options.memtable_bytes as u64,
             memtables_max: self.options.memtables_max as u64,
             level0_tables: view.version.level(0).len() as u64,
@@ -149,6 +160,11 @@ impl Engine {
         self.stalls.price_cause.store(cause as u64, Ordering::Relaxed);
         self.stalls.price_ns.store(price, Ordering::Relaxed);
     }
+}
+
+/// Bytes of a memtable after which the price is due again.
+pub(super) fn price_step(memtable_bytes: usize) -> usize {
+    (memtable_bytes / PRICES_A_MEMTABLE).clamp(1, PRICE_STEP_BYTES_MAX)
 }
 
 impl Deadline {

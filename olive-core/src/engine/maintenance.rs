@@ -32,7 +32,11 @@ impl Engine {
         if self.compact_step()? {
             return Ok(Progress::Compacted);
         }
-        Ok(if self.collect() { Progress::Collected } else { Progress::Idle })
+        if self.collect() {
+            return Ok(Progress::Collected);
+        }
+        self.gauge.release_spare();
+        Ok(Progress::Idle)
     }
 
     /// Flushes the oldest memtable that waits; says whether there was one.
@@ -109,7 +113,14 @@ impl Engine {
     }
 
     /// Syncs the log if that is due, promises what was synced, prepares a segment.
-    pub(super) fn sync_step(&self) -> Result<Progress> {
+    fn sync_step(&self) -> Result<Progress> {
+        let progress = self.sync_if_due()?;
+        let prepared = self.log.is_some() && self.prepare_segment()?;
+        Ok(if prepared && progress == Progress::Idle { Progress::Prepared } else { progress })
+    }
+
+    /// Syncs the log if that is due, and promises what was synced.
+    pub(super) fn sync_if_due(&self) -> Result<Progress> {
         let Some(log) = &self.log else { return Ok(Progress::Idle) };
         let mut progress = Progress::Idle;
         let now = nanoseconds(self.now());
@@ -124,9 +135,6 @@ impl Engine {
             && commit.log.append_promise().map_err(|error| self.note_poison(error))?
             && progress == Progress::Idle
         {
-            progress = Progress::Prepared;
-        }
-        if self.prepare_segment()? && progress == Progress::Idle {
             progress = Progress::Prepared;
         }
         if log.appended() <= log.synced() {

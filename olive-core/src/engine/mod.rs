@@ -190,6 +190,7 @@ impl Engine {
     }
 
     /// Fails where nothing may be written: closed, read-only or poisoned.
+    #[inline]
     fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         if self.read_only {
@@ -199,15 +200,14 @@ impl Engine {
         self.check_poison()
     }
 
+    #[inline]
     fn check_poison(&self) -> Result<()> {
-        let cause = match self.poison.get() {
-            Some(cause) => cause.clone(),
-            None => match self.log.as_ref().and_then(|log| log.poisoned()) {
-                Some(cause) => cause,
-                None => return Ok(()),
-            },
-        };
-        Err(cause.wrap(ErrorKind::Poisoned, "writes stopped until the database is opened again"))
+        let of_log = self.log.as_ref().map_or(Ok(()), |log| log.check());
+        match (self.poison.get(), of_log) {
+            (None, Ok(())) => Ok(()),
+            (Some(cause), _) => Err(stopped(cause)),
+            (None, Err(cause)) => Err(stopped(&cause)),
+        }
     }
 
     /// Stops the writer side for good; reads go on.
@@ -277,6 +277,11 @@ fn picker_config(options: &Options) -> PickerConfig {
         level_multiplier: options.level_multiplier,
         table_bytes: options.table_bytes,
     }
+}
+
+#[cold]
+fn stopped(cause: &Error) -> Error {
+    cause.wrap(ErrorKind::Poisoned, "writes stopped until the database is opened again")
 }
 
 /// Arena bytes to reserve for a memtable that is full at `memtable_bytes` and must

@@ -17,7 +17,7 @@ use super::counters::Counters;
 use super::folder::{
     Place, create_folders, keep_name, look, remove_orphans, remove_unfinished, take_lock,
 };
-use super::hold::Stalls;
+use super::hold::{Stalls, price_step};
 use super::install::Records;
 use super::recovery::{self, Recovered};
 use super::threads::Threads;
@@ -37,6 +37,9 @@ use crate::wal::{LogWriter, Segment};
 /// Length of a database's first log segment, in bytes; later ones are shorter only if
 /// the options say so.
 pub(super) const FIRST_SEGMENT_BYTES: u64 = 64 << 10;
+/// The second one, which is prepared at once, is so many times as long: with both, an empty
+/// database takes less than 1 MiB, and who writes at once does not wait at each step.
+const SECOND_TIMES: u64 = 8;
 
 impl Engine {
     /// Opens the database in `dir`, or creates it where the options allow that.
@@ -127,6 +130,7 @@ impl Engine {
         *self.manifest.lock() = None;
         self.tree.lock().prepared = None;
         self.forget_view();
+        self.gauge.keep_none();
         *lock = None;
         result
     }
@@ -275,6 +279,7 @@ fn switch_over(
         memtable: writer,
         next_seq: recovered.last_seq.0 + 1,
         live: std::collections::BTreeSet::new(),
+        priced_at: price_step(options.memtable_bytes),
         rotated_at: vfs.monotonic(),
         put_ops: 0,
         put_bytes: 0,
@@ -329,7 +334,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
     let tree = Tree {
         segments: parts.segment.into_iter().collect(),
         active_segment,
-        segment_bytes: (segment_bytes * 2).min(options.wal_segment_bytes_max),
+        segment_bytes: (segment_bytes * SECOND_TIMES).min(options.wal_segment_bytes_max),
         ..Tree::default()
     };
     Arc::new(Engine {

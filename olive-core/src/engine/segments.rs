@@ -14,9 +14,14 @@ use crate::format::file_names::FileKind;
 use crate::wal::Segment;
 use std::time::Duration;
 
-/// A segment that fills within this time is followed by one eight times as large,
-/// since preparing takes milliseconds whatever the size; others by one twice as large.
+/// A segment that fills within this time is followed by one four times as large: a log
+/// that is written as fast as it can be grows in few steps, and each is prepared before
+/// the one before it is full. Others are followed by one twice as large.
 const FILLS_QUICKLY: Duration = Duration::from_millis(200);
+const GROWTH_QUICK: u64 = 4;
+/// A writer that has to make its segment itself makes a short one, whatever is due: it
+/// waits for that, and the next one is prepared meanwhile.
+const MADE_BY_WRITER_BYTES_MAX: u64 = 1 << 20;
 
 /// Somebody makes a segment, or puts one into use: nobody else prepares one.
 pub(super) struct Preparing<'a>(&'a Engine);
@@ -47,7 +52,9 @@ impl Engine {
                 Some(segment) => segment,
                 None => {
                     made = true;
-                    self.create_segment(commit.log.segment(), Segment::len_for(payload_len))?
+                    let len_min = Segment::len_for(payload_len);
+                    let limit = MADE_BY_WRITER_BYTES_MAX;
+                    self.create_segment(commit.log.segment(), len_min, limit)?
                 }
             };
             let (number, len) = (segment.number(), segment.len());
@@ -56,11 +63,11 @@ impl Engine {
             commit.rotated_at = began;
             let mut tree = self.tree.lock();
             tree.active_segment = number;
-            let times = if quick { 8 } else { 2 };
+            let times = if quick { GROWTH_QUICK } else { 2 };
             let max = self.options.wal_segment_bytes_max;
             tree.segment_bytes = tree.segment_bytes.max(len.min(max) * times).min(max);
         }
-        self.threads.wake_sync();
+        self.threads.wake_prepare();
         if made {
             self.stalls.note(Cause::LogSegment, self.now().saturating_sub(began));
         }
@@ -77,18 +84,18 @@ impl Engine {
             tree.preparing = true;
             (tree.active_segment, Preparing(self))
         };
-        let segment = self.create_segment(active, 0)?;
+        let segment = self.create_segment(active, 0, u64::MAX)?;
         self.tree.lock().prepared = Some(segment);
         Ok(true)
     }
 
-    /// Creates the segment behind `predecessor`, of at least `len_min` bytes, and lists
-    /// it. Where the disk has no room for the length that is due, the shortest one is
+    /// Creates the segment behind `predecessor`, of at least `len_min` bytes and of what
+    /// is due, up to `limit`, and lists it. Where the disk has no room for the length that is due, the shortest one is
     /// tried: writes go on while there is room for any, flushes and compactions find
     /// room too, and lengths grow again from there.
-    fn create_segment(&self, predecessor: u64, len_min: u64) -> Result<Segment> {
+    fn create_segment(&self, predecessor: u64, len_min: u64, limit: u64) -> Result<Segment> {
         let shortest = FIRST_SEGMENT_BYTES.min(self.options.wal_segment_bytes_max).max(len_min);
-        let due = self.tree.lock().segment_bytes.max(len_min);
+        let due = self.tree.lock().segment_bytes.min(limit).max(len_min);
         let created = match self.create_segment_of(predecessor, due) {
             Err(error) if error.kind() == ErrorKind::DiskFull && due > shortest => {
                 self.create_segment_of(predecessor, shortest)

@@ -4,7 +4,7 @@
 //! writes would have to stop (1):
 //!
 //! ```text
-//! memtables          bytes that wait for a flush, beyond half a memtable, of what may wait
+//! memtables          bytes in memtables, from two that are full to as many as there may be
 //! level 0            its tables, from twice its trigger to the hard limit
 //! compaction debt    bytes over the levels' targets, from one to sixteen base levels
 //! ```
@@ -13,6 +13,10 @@
 //! for every 4 KiB beyond the first. Prices add up as owed time, which is paid in
 //! waits of at most 500 µs, since a shorter sleep costs the system's timer slack
 //! anyway.
+//!
+//! One memtable that is flushed while the next one fills is how it always is, and no
+//! debt. The active one counts with what it holds, so that the price does not jump when
+//! it is rotated.
 
 use std::time::Duration;
 
@@ -20,6 +24,8 @@ use std::time::Duration;
 pub(crate) const PRICE_NS_MAX: u64 = 50_000;
 /// Owed time is paid in waits of this length.
 pub(crate) const PAY: Duration = Duration::from_micros(500);
+/// What the preparing of segments is called, and the wait for one.
+pub(super) const LOG_SEGMENT: &str = "log segment";
 /// Bytes that one price covers.
 const PRICE_BYTES: u64 = 4096;
 
@@ -47,7 +53,7 @@ impl Cause {
         match self {
             Cause::Memtables | Cause::DiskFull => "flush",
             Cause::Level0 | Cause::CompactionDebt => "compaction",
-            Cause::LogSegment => "log",
+            Cause::LogSegment => LOG_SEGMENT,
         }
     }
 
@@ -56,7 +62,7 @@ impl Cause {
             Cause::Memtables => "memtables",
             Cause::Level0 => "level 0",
             Cause::CompactionDebt => "compaction debt",
-            Cause::LogSegment => "log segment",
+            Cause::LogSegment => LOG_SEGMENT,
             Cause::DiskFull => "disk full",
         }
     }
@@ -65,7 +71,8 @@ impl Cause {
 /// The work that is owed, and what may be owed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Debts {
-    pub(crate) flush_bytes: u64,
+    /// What the memtables hold, the active one included.
+    pub(crate) held_bytes: u64,
     pub(crate) memtable_bytes: u64,
     pub(crate) memtables_max: u64,
     pub(crate) level0_tables: u64,
@@ -86,9 +93,9 @@ impl Debts {
             is.saturating_sub(from) as f64 / to.saturating_sub(from).max(1) as f64
         };
         let flush = part(
-            self.flush_bytes,
-            self.memtable_bytes / 2,
-            self.memtable_bytes * (self.memtables_max - 1).max(1),
+            self.held_bytes,
+            self.memtable_bytes * self.memtables_max.saturating_sub(1).min(2),
+            self.memtable_bytes * self.memtables_max,
         );
         let level0 = part(
             self.level0_tables,
@@ -131,8 +138,10 @@ mod tests {
     #[test]
     fn without_debt_a_write_costs_nothing() {
         assert_eq!(debts().price_ns().0, 0);
-        let usual = Debts { level0_tables: 6, flush_bytes: 30 << 20, ..debts() };
+        let usual = Debts { level0_tables: 6, held_bytes: 128 << 20, ..debts() };
         assert_eq!(usual.price_ns().0, 0);
+        let of_two = Debts { memtables_max: 2, held_bytes: 64 << 20, ..debts() };
+        assert_eq!(of_two.price_ns().0, 0);
     }
 
     #[test]
@@ -145,8 +154,9 @@ mod tests {
             last = price;
         }
         assert_eq!(last, PRICE_NS_MAX);
-        let flush = Debts { flush_bytes: 128 << 20, ..debts() };
-        assert_eq!(flush.price_ns(), (PRICE_NS_MAX, Cause::Memtables));
+        let held = |mib: u64| Debts { held_bytes: mib << 20, ..debts() }.price_ns();
+        assert_eq!(held(160), (PRICE_NS_MAX / 4, Cause::Memtables));
+        assert_eq!(held(192), (PRICE_NS_MAX, Cause::Memtables));
         let compaction = Debts { compaction_bytes: 2 << 30, ..debts() }.price_ns();
         assert!(compaction.0 > 0 && compaction.1 == Cause::CompactionDebt);
     }

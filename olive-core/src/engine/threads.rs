@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! olive-flush      memtables to tables; never waits behind a compaction
-//! olive-sync       syncs the log, writes promises, prepares segments
+//! olive-sync       syncs the log, writes promises, brings the memtable's next memory in
+//! olive-prepare    prepares segments; never waits behind a sync
 //! olive-compact-n  compactions
 //! ```
 //!
@@ -14,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Engine;
+use super::stall::LOG_SEGMENT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Maintenance;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
@@ -52,6 +54,7 @@ impl Bell {
 pub(super) struct Threads {
     flush: Bell,
     sync: Bell,
+    prepare: Bell,
     compaction: Vec<Bell>,
     stopping: AtomicBool,
     handles: Mutex<Vec<JoinHandle<()>>>,
@@ -63,6 +66,7 @@ impl Threads {
         Threads {
             flush: Bell::new(),
             sync: Bell::new(),
+            prepare: Bell::new(),
             compaction: (0..compaction_threads).map(|_| Bell::new()).collect(),
             stopping: AtomicBool::new(false),
             handles: Mutex::new(Vec::new()),
@@ -75,6 +79,10 @@ impl Threads {
 
     pub(super) fn wake_sync(&self) {
         self.sync.ring();
+    }
+
+    pub(super) fn wake_prepare(&self) {
+        self.prepare.ring();
     }
 
     pub(super) fn wake_compaction(&self) {
@@ -93,6 +101,7 @@ impl Threads {
         self.stopping.store(true, Ordering::Release);
         self.flush.ring();
         self.sync.ring();
+        self.prepare.ring();
         self.wake_compaction();
         for handle in std::mem::take(&mut *self.handles.lock()) {
             if handle.join().is_err() {
@@ -112,6 +121,9 @@ impl Engine {
             engine.retried("flush", Engine::flush_all_waiting)
         })?;
         self.spawn("olive-sync".to_owned(), &self.threads.sync, Engine::sync_turn)?;
+        self.spawn("olive-prepare".to_owned(), &self.threads.prepare, |engine| {
+            engine.retried(LOG_SEGMENT, |engine| engine.prepare_segment().map(drop))
+        })?;
         for (number, bell) in self.threads.compaction.iter().enumerate() {
             self.spawn(format!("olive-compact-{number}"), bell, |engine| {
                 engine.retried("compaction", Engine::compact_all)
@@ -119,6 +131,7 @@ impl Engine {
         }
         self.threads.wake_compaction();
         self.threads.wake_sync();
+        self.threads.wake_prepare();
         Ok(())
     }
 
@@ -197,7 +210,14 @@ impl Engine {
     }
 
     fn flush_all_waiting(&self) -> Result<()> {
-        while !self.threads.are_stopping() && self.flush_step()? {}
+        let mut flushed = false;
+        while !self.threads.are_stopping() && self.flush_step()? {
+            flushed = true;
+        }
+        if !flushed {
+            // Nothing was written for a while that would need it soon.
+            self.gauge.release_spare();
+        }
         Ok(())
     }
 
@@ -209,7 +229,8 @@ impl Engine {
 
     /// One turn of the sync thread; says when the next is due.
     fn sync_turn(&self) -> Duration {
-        match self.sync_step() {
+        self.view.load().memtable.populate_ahead();
+        match self.sync_if_due() {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Closed => {}
             Err(error) => {

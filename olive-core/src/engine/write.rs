@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::hold::Deadline;
+use super::hold::{Deadline, price_step};
 use super::stall::{Cause, Debts};
 use super::view::View;
 use super::{Engine, Immutable, arena_bytes};
@@ -31,6 +31,8 @@ pub(super) struct Commit {
     pub(super) next_seq: u64,
     /// Keyspaces that may be written, but for the catalog and the default one.
     pub(super) live: BTreeSet<KeyspaceId>,
+    /// Bytes of the memtable at which the price of a write is set anew.
+    pub(super) priced_at: usize,
     /// When the active segment became that.
     pub(super) rotated_at: Duration,
     pub(super) put_ops: u64,
@@ -75,7 +77,10 @@ impl Engine {
             let mut payload = std::mem::take(&mut commit.payload);
             payload.clear();
             encode_op(&mut payload, keyspace, kind, key, value);
-            let end = apply(commit, &payload, 1, key.len() + value.len(), by_write);
+            let put_bytes = key.len() + value.len();
+            // A list of one is walked without a loop.
+            let ops = Ops::new(&payload).flatten().next().into_iter();
+            let end = apply(commit, (&payload, ops), 1, put_bytes, by_write);
             if payload.capacity() <= 1 << 20 {
                 commit.payload = payload;
             }
@@ -105,15 +110,12 @@ impl Engine {
             self.check_writable()?;
             return Ok(self.published());
         }
-        let mut arena_bytes = 0;
-        let mut put_bytes = 0;
-        for op in Ops::new(batch.ops()).flatten() {
-            arena_bytes += Memtable::entry_bytes_max(op.scoped.len(), op.value.len());
-            put_bytes += op.scoped.len() + op.value.len();
-        }
+        // The encoding has all keys and values, and a little more.
+        let arena_bytes = Memtable::entries_bytes_max(batch.len(), batch.ops().len());
         let mut last = SeqNo::ZERO;
         self.commit(arena_bytes, batch.ops().len(), keyspaces, options, |commit, by_write| {
-            let end = apply(commit, batch.ops(), batch.len() as u32, put_bytes, by_write)?;
+            let ops = (batch.ops(), Ops::new(batch.ops()).flatten());
+            let end = apply(commit, ops, batch.len() as u32, batch.put_bytes(), by_write)?;
             match change {
                 CatalogChange::None => {}
                 CatalogChange::Create(id) => drop(commit.live.insert(id)),
@@ -184,6 +186,13 @@ impl Engine {
         if full && let Some(cause) = self.rotate_memtable(commit, arena_bytes)? {
             return Ok(Room::Wait(cause));
         }
+        if used >= commit.priced_at {
+            let memtable = commit.memtable.table();
+            commit.priced_at = self.reprice(memtable.bytes_used());
+            if memtable.lacks_memory_ahead() {
+                self.threads.wake_sync();
+            }
+        }
         if !commit.log.fits(payload_len) && !self.rotate_segment(commit, payload_len)? {
             return Ok(Room::Wait(Cause::LogSegment));
         }
@@ -213,6 +222,7 @@ impl Engine {
         let bytes = arena_bytes(self.options.memtable_bytes, entry_bytes);
         let (memtable, writer) = Memtable::new(bytes, &self.gauge)?;
         let old = std::mem::replace(&mut commit.memtable, writer);
+        commit.priced_at = price_step(self.options.memtable_bytes);
         let mut tree = self.tree.lock();
         if full {
             tree.immutables.push_back(Immutable {
@@ -259,11 +269,12 @@ impl Commit {
     }
 }
 
-/// Appends a record and inserts its operations. Nothing is inserted if the append
-/// fails.
-fn apply(
+/// Appends a record, `payload`, and inserts its operations, `ops`. Nothing is inserted if
+/// the append fails.
+#[inline]
+fn apply<'p>(
     commit: &mut Commit,
-    payload: &[u8],
+    (payload, ops): (&'p [u8], impl Iterator<Item = Op<'p>>),
     count: u32,
     put_bytes: usize,
     by_write: bool,
@@ -274,22 +285,22 @@ fn apply(
     }
     let before = commit.log.used_bytes();
     // The memory that an insert needs comes while the log, or another insert, is busy.
-    let find = |memtable: &MemtableWriter, (n, op): (u64, Op<'_>)| {
-        memtable.find(InternalKey::new(op.scoped, Tag::new(SeqNo(first.0 + n), op.kind)))
+    let find = |memtable: &MemtableWriter, (seq, op): (u64, Op<'p>)| {
+        let key = InternalKey::new(op.scoped, Tag::new(SeqNo(seq), op.kind));
+        (memtable.find(key), key, op.value)
     };
-    let mut ahead = (0..).zip(Ops::new(payload).flatten());
-    let mut places = [None; INSERTS_AHEAD];
-    for place in &mut places {
-        *place = ahead.next().map(|op| find(&commit.memtable, op));
+    let mut ops = (first.0..).zip(ops);
+    let mut ahead = [None; INSERTS_AHEAD];
+    for found in &mut ahead {
+        *found = ops.next().map(|op| find(&commit.memtable, op));
     }
     let end = commit.log.append(first, count, payload, by_write)?;
     let mut seq = first.0;
-    for op in Ops::new(payload).flatten() {
-        let key = InternalKey::new(op.scoped, Tag::new(SeqNo(seq), op.kind));
-        let slot = &mut places[(seq - first.0) as usize % INSERTS_AHEAD];
-        let place = slot.take().unwrap_or_else(|| commit.memtable.find(key));
-        *slot = ahead.next().map(|op| find(&commit.memtable, op));
-        commit.memtable.insert_at(place, key, op.value);
+    let mut turn = 0;
+    while let Some((place, key, value)) = ahead[turn].take() {
+        ahead[turn] = ops.next().map(|op| find(&commit.memtable, op));
+        turn = if turn + 1 == INSERTS_AHEAD { 0 } else { turn + 1 };
+        commit.memtable.insert_at(place, key, value);
         seq += 1;
     }
     debug_assert_eq!(seq, first.0 + u64::from(count), "a batch counts its operations");

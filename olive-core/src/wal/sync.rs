@@ -153,15 +153,14 @@ impl LogSync {
         self.syncs.load(Ordering::Relaxed)
     }
 
-    /// The failed sync, or append that could not be taken back, after which nothing
-    /// may be acknowledged.
-    #[must_use]
-    pub fn poisoned(&self) -> Option<Error> {
-        self.check().err()
-    }
-
+    /// Fails after a failed sync, or append that could not be taken back: nothing may be
+    /// acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// `Poisoned`, with the cause.
     #[inline]
-    pub(super) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if self.is_poisoned.load(Ordering::Acquire) { Err(self.poison_cause()) } else { Ok(()) }
     }
 

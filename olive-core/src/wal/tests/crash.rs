@@ -181,7 +181,7 @@ fn after_a_failed_sync_everyone_learns_that_the_outcome_is_unknown() {
         sync.wait(end).unwrap_err(),
         sync.wait(end).unwrap_err(),
         sync.sync().unwrap_err(),
-        sync.poisoned().unwrap(),
+        sync.check().unwrap_err(),
         scribe.try_append(1, 10, true).unwrap_err(),
         scribe.writer.append_promise().unwrap_err(),
     ] {
