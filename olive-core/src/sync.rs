@@ -23,5 +23,5 @@ pub(crate) use std::sync::{Arc, OnceLock};
 #[cfg(all(test, olive_shuttle))]
 pub(crate) use primitives::explore;
 pub(crate) use primitives::{
-    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard,
+    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, yield_now,
 };

@@ -259,10 +259,9 @@ impl Drop for Arena {
             // SAFETY: allocated with this layout in `from_allocator`, freed here only.
             Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },
             Backing::Mapped(mapped) => {
-                if let Some(mut mapped) = mapped.take() {
+                if let Some(mapped) = mapped.take() {
                     let used = self.root_bytes + self.used.load(Ordering::Relaxed);
-                    let populated = mapped.populated.get_mut();
-                    *populated = used.max(*populated);
+                    mapped.populated.fetch_max(used, Ordering::Relaxed);
                     let unwanted = self.gauge.spare().put(mapped);
                     // Unmapping takes a while: not under the lock.
                     drop(unwanted);

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{self, Ordering};
 use std::time::Duration;
 
+pub(crate) use shuttle::thread::yield_now;
+
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 
 /// A point at which another thread may go on.
@@ -55,7 +57,7 @@ atomics! {
     AtomicBool of bool { swap }
     AtomicU32 of u32 {}
     AtomicU64 of u64 { fetch_add, fetch_max, fetch_or }
-    AtomicUsize of usize { fetch_add, fetch_sub }
+    AtomicUsize of usize { fetch_add, fetch_max, fetch_sub }
 }
 
 impl AtomicU64 {

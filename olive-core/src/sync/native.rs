@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub(crate) use std::sync::MutexGuard;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use std::thread::yield_now;
 
 pub(crate) use arc_swap::ArcSwap;
 

@@ -9,6 +9,10 @@
 //!                                           first; lock; synced = what was noted; wake all
 //! ```
 //!
+//! Those who were woken by one sync come back with their next records a moment after the
+//! next leader has begun, and would be half of the writers in every sync. So a leader
+//! first gives way to them, where there were any, until nobody appends.
+//!
 //! `appended` is published after a record's bytes are in the page cache, so a sync
 //! that begins later covers them. Segments are synced in order, so a synced record
 //! never stands behind one that is not. A sync that failed is never tried again:
@@ -19,8 +23,11 @@ use std::path::PathBuf;
 use super::WalPosition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::wal_record::SEGMENT_HEADER_BYTES;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, yield_now};
 use crate::vfs::{SharedMap, VfsFile};
+
+/// How often a leader gives way at the most.
+const CHANCES_MAX: u32 = 16;
 
 /// Syncs the log, for everyone who waits at the same time at once.
 #[derive(Debug)]
@@ -43,6 +50,9 @@ struct State {
     active: (Arc<dyn VfsFile>, PathBuf),
     /// Whether someone syncs.
     led: bool,
+    /// Who sleeps until a sync ends, and how many did when the last one ended.
+    waiting: u32,
+    woken: u32,
     poison: Option<Error>,
 }
 
@@ -76,6 +86,8 @@ impl LogSync {
                 sealed: Vec::new(),
                 active: (file, path),
                 led: false,
+                waiting: 0,
+                woken: 0,
                 poison: None,
             }),
             done: Condvar::new(),
@@ -103,7 +115,9 @@ impl LogSync {
         loop {
             let mut state = self.state.lock();
             while state.led && state.poison.is_none() && self.synced() < position {
+                state.waiting += 1;
                 state = self.done.wait(state);
+                state.waiting -= 1;
             }
             if let Some(error) = &state.poison {
                 return Err(error.clone());
@@ -112,6 +126,11 @@ impl LogSync {
                 return Ok(());
             }
             state.led = true;
+            if state.woken > 0 {
+                drop(state);
+                self.give_way();
+                state = self.state.lock();
+            }
             let batch = Batch {
                 sealed: std::mem::take(&mut state.sealed),
                 active: state.active.clone(),
@@ -212,6 +231,19 @@ impl LogSync {
             .unwrap_or_else(|| Error::new(ErrorKind::Poisoned, "the log takes no more writes"))
     }
 
+    /// Lets other threads run until they append no more, or have had their chances.
+    fn give_way(&self) {
+        let mut appended = self.appended();
+        for _ in 0..CHANCES_MAX {
+            yield_now();
+            let now = self.appended();
+            if now == appended {
+                return;
+            }
+            appended = now;
+        }
+    }
+
     /// Syncs `batch` without the lock, publishes the outcome, and wakes all.
     fn lead(&self, batch: Batch) {
         let led = Led { log: self };
@@ -254,7 +286,10 @@ impl Drop for Led<'_> {
         if std::thread::panicking() {
             self.log.poison(&Error::new(ErrorKind::Io, "a sync of the log panicked"));
         }
-        self.log.state.lock().led = false;
+        let mut state = self.log.state.lock();
+        state.led = false;
+        state.woken = state.waiting;
+        drop(state);
         self.log.done.notify_all();
     }
 }
