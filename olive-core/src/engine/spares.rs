@@ -13,7 +13,7 @@
 //! A kept walk must not hold what the tree has left behind. So a walk is put into its
 //! slot under the slot's lock, in which the view is looked at again; whoever replaces
 //! the view empties the slots afterwards, under the same locks. A rotation of the
-//! memtable does not: all that it leaves is still in the tree until the flush.
+//! memtable does not: what it leaves behind is empty, or in the tree until its flush.
 
 use super::counters::slot_number;
 use super::view::{View, ViewWalk};
