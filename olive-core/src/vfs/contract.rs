@@ -312,7 +312,17 @@ fn syncs_are_answered(vfs: &dyn Vfs, root: &Path) {
     let path = root.join("a");
     put(vfs, &path, b"abc");
     vfs.open(&path, Access::Read).unwrap().sync().unwrap();
-    vfs.open(&path, Access::ReadWrite).unwrap().sync().unwrap();
+    let file = vfs.open(&path, Access::ReadWrite).unwrap();
+    file.sync().unwrap();
+    file.sync_to(2).unwrap();
+    let mut stores = file.map_shared(3).unwrap();
+    stores.store(0, b"x");
+    for len in [0, 2, 3, 4] {
+        file.sync_to(len).unwrap();
+    }
+    drop(stores);
+    file.sync_to(3).unwrap();
+    assert_eq!(get(vfs, &path), b"xbc");
     vfs.sync_dir(root).unwrap();
 }
 

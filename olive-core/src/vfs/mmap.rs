@@ -14,11 +14,11 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
+use std::sync::Weak;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
 
 use super::SharedMap;
-#[cfg(any(test, feature = "internals"))]
 use crate::sync::Arc;
 
 /// Bytes of a file that never change: mapped, or read.
@@ -133,13 +133,42 @@ impl fmt::Debug for Mapping {
 
 /// A range of a file that is written by stores into the page cache.
 pub(super) struct MappedStores {
-    map: MmapRaw,
+    map: Arc<MmapRaw>,
+}
+
+/// Leads to the mapping of a [`MappedStores`] while that is there.
+#[derive(Debug)]
+pub(super) struct WeakStores(Weak<MmapRaw>);
+
+/// The mapping of a [`MappedStores`], to be synced.
+pub(super) struct SyncedStores(Arc<MmapRaw>);
+
+impl WeakStores {
+    pub(super) fn get(&self) -> Option<SyncedStores> {
+        self.0.upgrade().map(SyncedStores)
+    }
+}
+
+impl SyncedStores {
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// Makes the first `len` bytes durable. Linux syncs that range of the file as an
+    /// `fdatasync` would all of it, and leaves the pages behind it as they are.
+    pub(super) fn sync_to(&self, len: u64) -> io::Result<()> {
+        self.0.flush_range(0, len as usize)
+    }
 }
 
 impl MappedStores {
     /// Maps the first `len` bytes of `file`, which has that many.
     pub(super) fn of_file(file: &File, len: usize) -> io::Result<MappedStores> {
-        Ok(MappedStores { map: MmapOptions::new().len(len).map_raw(file)? })
+        Ok(MappedStores { map: Arc::new(MmapOptions::new().len(len).map_raw(file)?) })
+    }
+
+    pub(super) fn downgrade(&self) -> WeakStores {
+        WeakStores(Arc::downgrade(&self.map))
     }
 }
 

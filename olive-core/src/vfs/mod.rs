@@ -100,6 +100,9 @@ pub trait VfsFile: fmt::Debug + Send + Sync {
     fn reserve(&self, len: u64) -> io::Result<()>;
     /// Makes contents and length durable, mapped stores included.
     fn sync(&self) -> io::Result<()>;
+    /// Makes the length and the first `len` bytes durable, mapped stores included. What
+    /// lies behind may be left as it is: a page of it that is ready for stores stays so.
+    fn sync_to(&self, len: u64) -> io::Result<()>;
     /// Maps `0..len` for reading; the file must not change from now on.
     fn map(&self, len: u64) -> io::Result<Mapping>;
     /// Maps `0..len` for stores that reach the file by themselves.

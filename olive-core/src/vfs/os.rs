@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::mmap::{MappedStores, Mapping};
+use super::mmap::{MappedStores, Mapping, WeakStores};
 use super::{Access, LockGuard, Metadata, SharedMap, Vfs, VfsFile};
 use crate::sync::{Arc, OnceLock};
 
@@ -139,6 +139,8 @@ impl fmt::Debug for OsLock {
 struct OsFile {
     file: File,
     path: PathBuf,
+    /// The mapping by which it is stored into, once there was one.
+    stores: OnceLock<WeakStores>,
 }
 
 impl fmt::Debug for OsFile {
@@ -189,18 +191,28 @@ impl VfsFile for OsFile {
         self.file.sync_data()
     }
 
+    fn sync_to(&self, len: u64) -> io::Result<()> {
+        match self.stores.get().and_then(WeakStores::get) {
+            Some(stores) if len <= stores.len() => super::uninterrupted(|| stores.sync_to(len)),
+            _ => self.sync(),
+        }
+    }
+
     fn map(&self, len: u64) -> io::Result<Mapping> {
         Mapping::of_file(&self.file, self.check_len(len)?)
     }
 
     fn map_shared(&self, len: u64) -> io::Result<Box<dyn SharedMap>> {
-        Ok(Box::new(MappedStores::of_file(&self.file, self.check_len(len)?)?))
+        let stores = MappedStores::of_file(&self.file, self.check_len(len)?)?;
+        let _ = self.stores.set(stores.downgrade());
+        Ok(Box::new(stores))
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the vfs")]
 fn open_file(options: &OpenOptions, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-    Ok(Arc::new(OsFile { file: options.open(path)?, path: path.to_path_buf() }))
+    let file = options.open(path)?;
+    Ok(Arc::new(OsFile { file, path: path.to_path_buf(), stores: OnceLock::new() }))
 }
 
 /// Mode 0600 for what these options create.

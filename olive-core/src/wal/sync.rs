@@ -36,6 +36,9 @@ pub struct LogSync {
     appended: AtomicU64,
     synced: AtomicU64,
     syncs: AtomicU64,
+    /// The next sync is of the whole file: behind the end of the log, an append was taken
+    /// back.
+    whole: AtomicBool,
     /// Whether `State::poison` is set, for who does not hold the lock.
     is_poisoned: AtomicBool,
     state: Mutex<State>,
@@ -74,6 +77,16 @@ struct Batch {
     end: WalPosition,
 }
 
+/// How much of the active segment a sync writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All of it: the call that costs least where few bytes are new.
+    File,
+    /// What is before the end of the log. The pages behind it, which were made ready for
+    /// stores, stay so, and are not written as the zeros that they are.
+    UpToEnd,
+}
+
 impl LogSync {
     /// Of a log that is durable up to `start`, in the segment `file`.
     pub(super) fn new(start: WalPosition, file: Arc<dyn VfsFile>, path: PathBuf) -> LogSync {
@@ -81,6 +94,7 @@ impl LogSync {
             appended: AtomicU64::new(start.pack()),
             synced: AtomicU64::new(start.pack()),
             syncs: AtomicU64::new(0),
+            whole: AtomicBool::new(false),
             is_poisoned: AtomicBool::new(false),
             state: Mutex::new(State {
                 sealed: Vec::new(),
@@ -102,6 +116,11 @@ impl LogSync {
     /// `Poisoned`: a sync failed; what is on disk behind [`synced`](LogSync::synced)
     /// is not known. `InvalidArgument`: the log does not reach `position`.
     pub fn wait(&self, position: WalPosition) -> Result<()> {
+        // Who waits for each write writes them by `pwrite`: no page is there for stores.
+        self.wait_for(position, Extent::File)
+    }
+
+    fn wait_for(&self, position: WalPosition, extent: Extent) -> Result<()> {
         self.check()?;
         if self.synced() >= position {
             return Ok(());
@@ -137,7 +156,7 @@ impl LogSync {
                 end: self.appended(),
             };
             drop(state);
-            self.lead(batch);
+            self.lead(batch, extent);
         }
     }
 
@@ -147,7 +166,7 @@ impl LogSync {
     ///
     /// As those of [`wait`](LogSync::wait).
     pub fn sync(&self) -> Result<WalPosition> {
-        self.wait(self.appended())?;
+        self.wait_for(self.appended(), Extent::UpToEnd)?;
         Ok(self.synced())
     }
 
@@ -205,6 +224,12 @@ impl LogSync {
         self.publish(start);
     }
 
+    /// Behind the end of the log are zeros to be synced as well.
+    #[cold]
+    pub(super) fn sync_whole(&self) {
+        self.whole.store(true, Ordering::Release);
+    }
+
     /// Refuses everything from now on; the first cause stays. Says what everyone gets.
     #[cold]
     pub(super) fn poison(&self, cause: &Error) -> Error {
@@ -245,9 +270,9 @@ impl LogSync {
     }
 
     /// Syncs `batch` without the lock, publishes the outcome, and wakes all.
-    fn lead(&self, batch: Batch) {
+    fn lead(&self, batch: Batch, extent: Extent) {
         let led = Led { log: self };
-        let outcome = self.sync_batch(&batch);
+        let outcome = self.sync_batch(&batch, extent);
         if let Err(error) = &outcome {
             self.poison(error);
         } else {
@@ -261,7 +286,7 @@ impl LogSync {
         }
     }
 
-    fn sync_batch(&self, batch: &Batch) -> Result<()> {
+    fn sync_batch(&self, batch: &Batch, extent: Extent) -> Result<()> {
         for sealed in &batch.sealed {
             sealed.file.sync().map_err(|e| Error::io("sync", &sealed.path, e))?;
             // Who waited for this segment only is woken with the others, but a
@@ -270,7 +295,9 @@ impl LogSync {
         }
         let (file, path) = &batch.active;
         if batch.end.offset > SEGMENT_HEADER_BYTES as u64 {
-            file.sync().map_err(|e| Error::io("sync", path, e))?;
+            let whole = self.whole.swap(false, Ordering::Acquire) || extent == Extent::File;
+            let synced = if whole { file.sync() } else { file.sync_to(batch.end.offset) };
+            synced.map_err(|e| Error::io("sync", path, e))?;
         }
         Ok(())
     }

@@ -222,6 +222,7 @@ impl LogWriter {
             let cause = Error::io("take back what was appended to", &self.segment.path, cause);
             return self.sync.poison(&cause.wrap(ErrorKind::Io, &error));
         }
+        self.sync.sync_whole();
         error
     }
 

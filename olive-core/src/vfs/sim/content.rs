@@ -29,15 +29,22 @@ pub(super) enum Change {
 
 impl File {
     pub(super) fn sync(&mut self) {
-        let (abandoned, synced): (Vec<Pending>, Vec<Pending>) =
-            std::mem::take(&mut self.pending).into_iter().partition(|change| change.abandoned);
-        let synced_bytes: usize = synced.iter().map(|pending| pending.change.bytes()).sum();
-        self.pending = abandoned;
-        if self.pending.is_empty() && synced_bytes >= self.current.len() / 2 {
-            // The same as the loop below, in memory of one copy instead of two.
+        let is_whole = self.pending.iter().all(|pending| !pending.abandoned);
+        let bytes: usize = self.pending.iter().map(|pending| pending.change.bytes()).sum();
+        if is_whole && bytes >= self.current.len() / 2 {
+            // The same as below, in memory of one copy instead of two.
+            self.pending.clear();
             self.durable = Arc::clone(&self.current);
             return;
         }
+        self.settle();
+    }
+
+    /// Makes all that is pending durable, but for what was abandoned.
+    fn settle(&mut self) {
+        let (abandoned, synced): (Vec<Pending>, Vec<Pending>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|change| change.abandoned);
+        self.pending = abandoned;
         for pending in &synced {
             pending.change.apply(Arc::make_mut(&mut self.durable));
             // Otherwise a crash that keeps the abandoned write would put older
@@ -46,6 +53,27 @@ impl File {
                 abandoned.change.overlay(&pending.change);
             }
         }
+    }
+
+    /// The same of the first `len` bytes: what was put behind them stays pending.
+    pub(super) fn sync_to(&mut self, len: usize) {
+        let mut behind = Vec::new();
+        let mut within = Vec::new();
+        for Pending { change, abandoned } in std::mem::take(&mut self.pending) {
+            if abandoned {
+                within.push(Pending { change, abandoned });
+                continue;
+            }
+            let (before, after) = change.split_at(len);
+            within.extend(before.map(|change| Pending { change, abandoned }));
+            behind.extend(after.map(|change| Pending { change, abandoned }));
+        }
+        self.pending = within;
+        if behind.is_empty() {
+            return self.sync();
+        }
+        self.settle();
+        self.pending.append(&mut behind);
     }
 
     pub(super) fn abandon(&mut self) {
@@ -78,6 +106,19 @@ impl Change {
         match self {
             Change::Write { offset, bytes } => offset + bytes.len(),
             Change::Extend { len } => *len,
+        }
+    }
+
+    /// What of it lies before `len`, a new length included, and what behind.
+    fn split_at(self, len: usize) -> (Option<Change>, Option<Change>) {
+        match self {
+            Change::Write { offset, bytes } if offset < len && offset + bytes.len() > len => {
+                let (before, after) = bytes.split_at(len - offset);
+                let before = Change::Write { offset, bytes: before.into() };
+                (Some(before), Some(Change::Write { offset: len, bytes: after.into() }))
+            }
+            Change::Write { offset, .. } if offset >= len => (None, Some(self)),
+            _ => (Some(self), None),
         }
     }
 

@@ -97,6 +97,10 @@ pub(super) enum Op {
     Sync {
         node: NodeId,
     },
+    SyncTo {
+        node: NodeId,
+        len: usize,
+    },
     FailedSync {
         node: NodeId,
     },
@@ -146,6 +150,11 @@ impl Disk {
             }
             Op::Reserve { node, len } => self.change(*node, Change::Extend { len: *len }),
             Op::Sync { node } => self.file_mut(*node).map_or((), File::sync),
+            Op::SyncTo { node, len } => {
+                if let Some(file) = self.file_mut(*node) {
+                    file.sync_to(*len);
+                }
+            }
             Op::FailedSync { node } => self.file_mut(*node).map_or((), File::abandon),
             Op::SyncDir { dir } => self.sync_dir(*dir),
             Op::Nothing => {}

@@ -75,6 +75,25 @@ impl SimFile {
         state.mutate(entry, op)
     }
 
+    /// Syncs all of the file, or its first bytes.
+    fn sync_by(&self, to: Option<u64>) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let all = self.content(&state).len() as u64;
+        let len = to.map_or(all, |len| len.min(all));
+        let node = self.node;
+        let op = match to {
+            None => Op::Sync { node },
+            Some(_) => Op::SyncTo { node, len: len as usize },
+        };
+        let called = state.call(OpKind::Sync);
+        let done = called.and_then(|_| self.mutate(&mut state, OpKind::Sync, 0..len, op));
+        // An interrupted call has not begun to write.
+        if done.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            self.fail_sync(&mut state, all);
+        }
+        done
+    }
+
     /// Linux marks the pages of a failed sync clean: no later sync writes them.
     fn fail_sync(&self, state: &mut State, len: u64) {
         if state.settings.failed_sync_cleans {
@@ -139,17 +158,11 @@ impl VfsFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.state();
-        let len = self.content(&state).len() as u64;
-        let called = state.call(OpKind::Sync);
-        let done = called.and_then(|_| {
-            self.mutate(&mut state, OpKind::Sync, 0..len, Op::Sync { node: self.node })
-        });
-        // An interrupted call has not begun to write.
-        if done.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
-            self.fail_sync(&mut state, len);
-        }
-        done
+        self.sync_by(None)
+    }
+
+    fn sync_to(&self, len: u64) -> io::Result<()> {
+        self.sync_by(Some(len))
     }
 
     fn map(&self, len: u64) -> io::Result<Mapping> {

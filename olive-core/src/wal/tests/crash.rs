@@ -207,6 +207,24 @@ fn a_failed_append_that_cannot_be_taken_back_poisons() {
 }
 
 #[test]
+fn what_was_taken_back_is_synced_with_the_log() {
+    let mut life = Life::new(1, WalIo::Mapped);
+    let half = Fault::short(Some(OpKind::Write), 1);
+    let then = Fault::once(Some(OpKind::Write), 2, errno::EIO);
+    life.sim.set_faults(vec![half, then]);
+    assert_eq!(life.scribe.try_append(1, 300, true).unwrap_err().kind(), ErrorKind::Io);
+    life.sim.set_faults(Vec::new());
+    life.scribe.append(1, 10, false);
+    life.scribe.sync.sync().unwrap();
+    let path = life.dir.join("000001.wal");
+    let whole = life.sim.kill_now().read_raw(&path);
+    for seed in 0..20 {
+        let found = life.sim.crash_now(CrashMode::Random { seed }).read_raw(&path);
+        assert!(found == whole, "seed {seed}: behind the end is what was taken back");
+    }
+}
+
+#[test]
 fn a_full_disk_is_disk_full_and_leaves_no_file() {
     for io in [WalIo::Mapped, WalIo::Write] {
         let life = Life::new(1, io);

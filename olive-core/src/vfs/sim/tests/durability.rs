@@ -238,3 +238,19 @@ fn names_can_be_behind_data_that_is_all_there() {
     }
     assert_eq!(found.len(), 2, "with the name and without: {found:?}");
 }
+
+#[test]
+fn a_sync_of_the_first_bytes_leaves_those_behind_them_pending() {
+    let disk = disk_with("a", &[0; 6]);
+    let file = edit(&disk, "a");
+    write_all_at(&*file, 0, &[1; 4]).unwrap();
+    write_all_at(&*file, 1, &[2; 4]).unwrap();
+    file.sync_to(3).unwrap();
+    assert_eq!(disk.crash_now(CrashMode::Synced).read_raw(&path("a")), [1, 2, 2, 0, 0, 0]);
+    assert_eq!(disk.kill_now().read_raw(&path("a")), [1, 2, 2, 2, 2, 0]);
+    let found = seen(&disk, |image| image.read_raw(&path("a")));
+    assert!(found.iter().all(|bytes| bytes[..3] == [1, 2, 2]), "{found:?}");
+    assert!(found.len() > 1, "what is behind may be lost");
+    file.sync().unwrap();
+    assert_eq!(disk.crash_now(CrashMode::Synced).read_raw(&path("a")), [1, 2, 2, 2, 2, 0]);
+}
