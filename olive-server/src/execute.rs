@@ -97,6 +97,19 @@ fn send(writer: &mut Writer<'_>, body: &[u8]) -> Result<(), Stop> {
     Ok(writer.output.push(body)?)
 }
 
+/// Answers figures that were asked for several times at once.
+pub(crate) fn stats_together(
+    shared: &Shared,
+    writer: &mut Writer<'_>,
+    times: usize,
+) -> Result<(), Stop> {
+    match shared.stats().map_err(Stop::from) {
+        Ok(text) => (0..times).try_for_each(|_| send(writer, text.as_bytes())),
+        Err(Stop::Refused(refusal)) => (0..times).try_for_each(|_| writer.refuse(&refusal)),
+        Err(lost) => Err(lost),
+    }
+}
+
 fn too_large(bytes: usize, max: usize) -> Stop {
     let text = format!("the answer has {bytes} bytes or more, over the limit of {max}");
     Stop::Refused(Refusal::going_on(ErrorKind::TooLarge, text))

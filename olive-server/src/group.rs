@@ -7,14 +7,15 @@
 //!
 //! A client that pipelines has no answer to any of them yet. So its writes may well share
 //! one log record, and where writes are synced, one sync; if that batch fails, each of
-//! them has failed. And its reads may be as of one moment, and wait for memory side by
-//! side. Order is kept: what is of the other kind, or none of both, comes behind them.
+//! them has failed. Its reads may be as of one moment, and wait for memory side by side;
+//! and figures that are asked for many times at once are gathered once. Order is kept: what
+//! is of another kind, or of none, comes behind them.
 
 use olive_client::protocol::Command;
 use olive_core::WriteBatch;
 
 use crate::connection::{Stop, Writer};
-use crate::execute::get_together;
+use crate::execute::{get_together, stats_together};
 use crate::shared::Shared;
 
 /// The most that a group of writes holds, in bytes as the engine encodes them, and one
@@ -27,21 +28,25 @@ const MEMBER_BYTES_MAX: usize = 4 << 10;
 /// What the engine's encoding takes beside key and value, at most.
 const OVERHEAD_BYTES: usize = 32;
 
-/// It has writes, or reads, or nothing.
+/// It has writes, or reads, or STATS, or nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     batch: WriteBatch,
     keys: Vec<u8>,
     /// Where each key ends in `keys`.
     ends: Vec<usize>,
+    /// How often STATS was asked for.
+    stats: usize,
 }
 
 impl Group {
-    /// Takes a small write or read, if nothing of the other kind is in the group; `more`
-    /// says whether anything has come behind it, without which the first is better
+    /// Takes a small write, a read, or STATS, if nothing of another kind is in the group;
+    /// `more` says whether anything has come behind it, without which the first is better
     /// executed alone.
     pub(crate) fn take(&mut self, command: &Command<'_>, more: bool) -> bool {
         match *command {
+            Command::Stats => self.take_stats(more),
+            _ if self.stats > 0 => false,
             Command::Put { key, value } => self.take_write(key, Some(value), more),
             Command::Delete { key } => self.take_write(key, None, more),
             Command::Get { key } => self.take_read(key, more),
@@ -72,6 +77,13 @@ impl Group {
         true
     }
 
+    fn take_stats(&mut self, more: bool) -> bool {
+        let fits = self.batch.is_empty() && self.ends.is_empty();
+        let taken = fits && (self.stats > 0 || more);
+        self.stats += usize::from(taken);
+        taken
+    }
+
     /// Executes what was taken, and answers each.
     ///
     /// # Errors
@@ -84,7 +96,10 @@ impl Group {
         if !self.ends.is_empty() {
             return self.read(shared, writer);
         }
-        Ok(())
+        match std::mem::take(&mut self.stats) {
+            0 => Ok(()),
+            times => stats_together(shared, writer, times),
+        }
     }
 
     fn write(&mut self, shared: &Shared, writer: &mut Writer<'_>) -> Result<(), Stop> {
@@ -129,7 +144,8 @@ mod tests {
         assert!(!group.take(&put, false), "nothing came behind it");
         assert!(group.take(&put, true));
         assert!(group.take(&Command::Delete { key: b"k" }, false));
-        assert!(!group.take(&Command::Get { key: b"k" }, true), "of the other kind");
+        assert!(!group.take(&Command::Get { key: b"k" }, true), "of another kind");
+        assert!(!group.take(&Command::Stats, true), "of another kind");
         assert!(!group.take(&Command::Put { key: b"k", value: &[0; MEMBER_BYTES_MAX] }, true));
         let mut taken = 2;
         while group.take(&Command::Put { key: b"k", value: &[0; 1_000] }, true) {
@@ -137,6 +153,24 @@ mod tests {
         }
         assert_eq!(group.batch.len(), taken);
         assert!(group.batch.encoded_bytes() <= GROUP_BYTES_MAX && taken > 14);
+    }
+
+    #[test]
+    fn reads_and_figures_are_taken_by_themselves() {
+        let get = Command::Get { key: b"k" };
+        let put = Command::Put { key: b"k", value: b"v" };
+        let mut reads = Group::default();
+        assert!(!reads.take(&get, false), "nothing came behind it");
+        for _ in 0..READS_MAX {
+            assert!(reads.take(&get, true));
+        }
+        assert!(!reads.take(&get, true), "as many as go together");
+        assert!(!reads.take(&put, true) && !reads.take(&Command::Stats, true));
+        let mut figures = Group::default();
+        assert!(!figures.take(&Command::Stats, false), "nothing came behind it");
+        assert!(figures.take(&Command::Stats, true) && figures.take(&Command::Stats, false));
+        assert!(!figures.take(&put, true) && !figures.take(&get, true));
+        assert!(!figures.take(&Command::Ping, true));
     }
 
     #[test]
