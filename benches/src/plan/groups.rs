@@ -287,9 +287,9 @@ impl Base<'_> {
             ("a", "YCSB A: half reads, half updates"),
             ("b", "YCSB B: 95 % reads, 5 % updates"),
             ("c", "YCSB C: reads"),
-            ("d", "YCSB D: 95 % reads of the newest, 5 % inserts"),
+            ("d", "YCSB D: the newest, 5 % inserts"),
             ("e", "YCSB E: 95 % scans, 5 % inserts"),
-            ("f", "YCSB F: half reads, half read-modify-writes"),
+            ("f", "YCSB F: half read-modify-writes"),
         ];
         let rows = titles
             .map(|(phase, title)| row(title, phase, Metric::OpsPerSecond, &[Goal::Best(1.0)]));
