@@ -225,9 +225,16 @@ fn a_damaged_table_is_an_error_line_and_not_the_end() {
     std::fs::write(&table, bytes).unwrap();
     let process = Process::start(dir.path(), &[]);
     let mut client = Client::connect(&process.addr).unwrap();
-    let errors: Vec<Error> =
-        (0..2_000_u32).filter_map(|at| client.get(&at.to_be_bytes()).err()).collect();
-    assert!(!errors.is_empty());
+    let alone: Vec<bool> = (0..2_000_u32).map(|at| client.get(&at.to_be_bytes()).is_ok()).collect();
+    let mut pipeline = client.pipeline();
+    for at in 0..2_000_u32 {
+        pipeline.get(&at.to_be_bytes());
+    }
+    let answers = pipeline.run();
+    let together: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(together, alone, "those that came together fail one by one");
+    let errors: Vec<Error> = answers.into_iter().filter_map(Result::err).collect();
+    assert!(!errors.is_empty() && errors.len() < 2_000);
     for error in errors {
         assert!(matches!(error, Error::Server { kind: ErrorKind::Corruption, .. }), "{error:?}");
     }

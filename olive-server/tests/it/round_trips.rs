@@ -252,3 +252,36 @@ fn a_pipeline_may_be_long_and_its_answers_large() {
         .filter(|answer| matches!(answer, Ok(Answer::Value(Some(v))) if v.len() == 1 << 20));
     assert_eq!(large.count(), 40);
 }
+
+#[test]
+fn reads_that_come_together_are_answered_in_order_whatever_their_sizes() {
+    let server = Running::start();
+    let mut client = server.client();
+    // Around what is copied, what fits into the output, and larger.
+    let sizes = [0, 1, 100, 8 << 10, (8 << 10) + 1, 32 << 10, 100_000, 1 << 20];
+    for (at, size) in (0_u8..).zip(sizes) {
+        client.put(&[b'k', at], &vec![at; size]).unwrap();
+    }
+    let mut state = 11_u32;
+    for _ in 0..20 {
+        let asked: Vec<u8> = (0..40)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Mostly small ones, so that groups have some before a large one.
+                [0, 1, 2, 8, 2, 1, 2, (state >> 20) as u8 % 9][(state >> 28) as usize % 8]
+            })
+            .collect();
+        let mut pipeline = client.pipeline();
+        for &at in &asked {
+            pipeline.get(&[b'k', at]);
+        }
+        for (at, answer) in asked.iter().zip(pipeline.run()) {
+            let expected = sizes.get(usize::from(*at)).map(|&size| vec![*at; size]);
+            assert!(answer == Ok(Answer::Value(expected)), "k{at}");
+        }
+        let keys: Vec<[u8; 2]> = asked.iter().map(|&at| [b'k', at]).collect();
+        for (at, value) in asked.iter().zip(client.multi_get(&keys).unwrap()) {
+            assert!(value == sizes.get(usize::from(*at)).map(|&size| vec![*at; size]), "k{at}");
+        }
+    }
+}
