@@ -17,6 +17,17 @@ impl SimVfs {
         self.state().disk.files().into_iter().map(|(path, _)| path).collect()
     }
 
+    /// Bytes of all files at one moment, also while others make and unlink them.
+    #[must_use]
+    pub fn bytes_of_files(&self) -> u64 {
+        let state = self.state();
+        let files = state.disk.files();
+        files
+            .iter()
+            .map(|(_, node)| state.disk.file(*node).map_or(0, |f| f.current.len() as u64))
+            .sum()
+    }
+
     /// What a file holds now.
     ///
     /// # Panics

@@ -22,7 +22,7 @@ fn fill(db: &Db, value: &[u8]) -> (u32, Error) {
 }
 
 fn used(vfs: &SimVfs) -> u64 {
-    vfs.paths().iter().map(|path| vfs.read_raw(path).len() as u64).sum()
+    vfs.bytes_of_files()
 }
 
 fn tables_of(vfs: &SimVfs) -> usize {

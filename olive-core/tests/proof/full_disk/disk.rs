@@ -137,7 +137,7 @@ impl Disk {
 
 /// Bytes of all files.
 fn used(vfs: &SimVfs) -> u64 {
-    vfs.paths().iter().map(|path| vfs.read_raw(path).len() as u64).sum()
+    vfs.bytes_of_files()
 }
 
 /// A handle of the disk in the slot.
