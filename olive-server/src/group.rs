@@ -68,7 +68,9 @@ impl Group {
     }
 
     fn take_read(&mut self, key: &[u8], more: bool) -> bool {
-        let fits = self.batch.is_empty() && self.ends.len() < READS_MAX;
+        let fits = self.batch.is_empty()
+            && self.ends.len() < READS_MAX
+            && self.keys.len() + key.len() <= GROUP_BYTES_MAX;
         if !fits || key.len() > MEMBER_BYTES_MAX || (self.ends.is_empty() && !more) {
             return false;
         }
@@ -165,6 +167,10 @@ mod tests {
             assert!(reads.take(&get, true));
         }
         assert!(!reads.take(&get, true), "as many as go together");
+        let mut large = Group::default();
+        let get_large = Command::Get { key: &[7; MEMBER_BYTES_MAX] };
+        let taken = (0..READS_MAX).take_while(|_| large.take(&get_large, true)).count();
+        assert_eq!(taken, GROUP_BYTES_MAX / MEMBER_BYTES_MAX, "bytes of keys have a limit too");
         assert!(!reads.take(&put, true) && !reads.take(&Command::Stats, true));
         let mut figures = Group::default();
         assert!(!figures.take(&Command::Stats, false), "nothing came behind it");

@@ -196,7 +196,8 @@ fn begin(stream: TcpStream, addr: SocketAddr, shared: &Arc<Shared>, workers: &Ar
         Ok(listed) => listed,
         Err(stream) => return refuse(stream, &format!("there are {max} connections already")),
     };
-    let base_bytes = INPUT_BASE_BYTES + OUTPUT_BASE_BYTES + GROUP_BYTES_MAX;
+    // A group keeps room for writes and for keys to read.
+    let base_bytes = INPUT_BASE_BYTES + OUTPUT_BASE_BYTES + 2 * GROUP_BYTES_MAX;
     let Some(charge) = shared.budget.take(base_bytes) else {
         if let Ok(stream) = listed.peer.stream.try_clone() {
             drop(listed);

@@ -40,7 +40,10 @@ impl Engine for Olive {
             option("filter", "10 bits a key (default)"),
             option("cache", "none: tables are mapped"),
             option("compression", "none"),
-            option("threads", "1 that flushes, 1 that compacts, 1 that syncs the log (default)"),
+            option(
+                "threads",
+                "1 that flushes, 1 that compacts, 1 that syncs the log, 1 that prepares it (default)",
+            ),
             option("get", "get_with, which lends the value; the handle of `get` apart"),
         ]
     }
