@@ -24,9 +24,9 @@ pub enum Durability {
 #[non_exhaustive]
 pub enum WalIo {
     /// Buffered records are stored through a shared mapping, without a system
-    /// call. The default where the file system honours a reservation (ext4,
-    /// xfs, tmpfs), since a store into a page without a block behind it would
-    /// end the process.
+    /// call. The default of databases that are [`Durability::Buffered`], where the
+    /// file system honours a reservation (ext4, xfs, tmpfs), since a store into a
+    /// page without a block behind it would end the process.
     Mapped,
     /// Every record is one `pwrite`. The default elsewhere.
     Write,
@@ -186,7 +186,8 @@ impl Options {
         self
     }
 
-    /// How the write-ahead log is written. Default: by the file system, see [`WalIo`].
+    /// How the write-ahead log is written. Default: by durability and file system, see
+    /// [`WalIo`].
     #[must_use]
     pub fn wal_io(mut self, wal_io: WalIo) -> Self {
         self.wal_io = Some(wal_io);

@@ -323,7 +323,26 @@ fn syncs_are_answered(vfs: &dyn Vfs, root: &Path) {
     drop(stores);
     file.sync_to(3).unwrap();
     assert_eq!(get(vfs, &path), b"xbc");
+    stores_and_syncs_take_turns(vfs, &root.join("b"));
     vfs.sync_dir(root).unwrap();
+}
+
+/// Of several pieces: what was synced is still there to be read and stored into.
+fn stores_and_syncs_take_turns(vfs: &dyn Vfs, path: &Path) {
+    let len = 1 << 20;
+    let file = vfs.create(path).unwrap();
+    file.reserve(len).unwrap();
+    let mut stores = file.map_shared(len).unwrap();
+    stores.populate(0, len).unwrap();
+    let mut model = vec![0; len as usize];
+    for end in (1..=len).step_by(70_001) {
+        for offset in [end - 1, end / 2, end / 3] {
+            stores.store(offset, &[end as u8]);
+            model[offset as usize] = end as u8;
+        }
+        file.sync_to(end).unwrap();
+        assert_eq!(get(vfs, path), model, "synced up to {end}");
+    }
 }
 
 fn clocks_and_randomness_move(vfs: &dyn Vfs, root: &Path) {

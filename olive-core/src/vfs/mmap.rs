@@ -21,6 +21,10 @@ use memmap2::{Mmap, MmapOptions, MmapRaw};
 use super::SharedMap;
 use crate::sync::Arc;
 
+/// A thread that maps or unmaps something waits for no more than this to be populated.
+#[cfg(target_os = "linux")]
+const POPULATE_BYTES: usize = 4 << 20;
+
 /// Bytes of a file that never change: mapped, or read.
 pub struct Mapping {
     /// Where the bytes of `backing` begin. Kept beside it so that a deref has
@@ -93,6 +97,21 @@ impl Mapping {
         }
     }
 
+    /// Brings all of it into the process's page tables, so that who reads first does not
+    /// fault: for what was just written and is in the page cache.
+    pub fn populate(&self) {
+        #[cfg(target_os = "linux")]
+        if let Backing::File(map) = &self.backing {
+            for offset in (0..self.len).step_by(POPULATE_BYTES) {
+                let len = POPULATE_BYTES.min(self.len - offset);
+                // Kernels before 5.14 do not know it: then reads fault.
+                if map.advise_range(memmap2::Advice::PopulateRead, offset, len).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Asks for `offset..offset + len` to be read ahead; what lies past the end
     /// is not asked for.
     pub fn will_need(&self, offset: usize, len: usize) {
@@ -136,6 +155,10 @@ pub(super) struct MappedStores {
     map: Arc<MmapRaw>,
 }
 
+/// What the system may write at once because one page of it is to be written: it keeps
+/// files in pieces of several pages.
+const TAIL_BYTES: usize = 256 << 10;
+
 /// Leads to the mapping of a [`MappedStores`] while that is there.
 #[derive(Debug)]
 pub(super) struct WeakStores(Weak<MmapRaw>);
@@ -156,8 +179,39 @@ impl SyncedStores {
 
     /// Makes the first `len` bytes durable. Linux syncs that range of the file as an
     /// `fdatasync` would all of it, and leaves the pages behind it as they are.
+    ///
+    /// In two steps: a store waits where its page is being written, and would wait for all
+    /// that the device was given before. By the second step the writer has mostly gone on.
     pub(super) fn sync_to(&self, len: u64) -> io::Result<()> {
-        self.0.flush_range(0, len as usize)
+        let len = len as usize;
+        let before_tail = len - len % TAIL_BYTES;
+        for (start, end) in [(0, before_tail), (before_tail, len)] {
+            if start < end {
+                self.let_go(end);
+                self.0.flush_range(start, end - start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the whole pages of the first `len` bytes out of the mapping, not out of the
+    /// page cache. A sync makes each page that is still mapped read-only by itself, and
+    /// interrupts every processor for it; this does so once for all.
+    fn let_go(&self, len: usize) {
+        #[cfg(target_os = "linux")]
+        {
+            let whole_pages = len - len % rustix::param::page_size();
+            if whole_pages == 0 {
+                return;
+            }
+            let unmapped = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the mapping is shared: what was stored is in the page cache, and who
+            // comes to these pages again maps them from there. No reference into the
+            // mapping ever exists. Advice that is not taken costs time, nothing else.
+            let _ = unsafe { self.0.unchecked_advise_range(unmapped, 0, whole_pages) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = len;
     }
 }
 
@@ -280,6 +334,7 @@ mod tests {
     fn advice_and_prefetch_take_any_range() {
         let mapping = Mapping::owned(vec![0; 5000]);
         mapping.advise_random();
+        mapping.populate();
         mapping.will_need(4000, usize::MAX);
         mapping.will_need(usize::MAX, 1);
         for len in [0, 1, 63, 64, 65, 5000] {

@@ -26,7 +26,7 @@ use crate::vfs::{SharedMap, Vfs, VfsFile, write_all_at};
 pub(super) const TAIL_BYTES: u64 = 2 * RECORD_HEADER_BYTES as u64;
 
 /// Zeros are written in pieces of this.
-const ZERO_BYTES: usize = 1 << 20;
+const ZERO_BYTES: usize = 128 << 10;
 
 /// A segment that is durable, empty, and ready for appends.
 #[derive(Debug)]

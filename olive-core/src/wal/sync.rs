@@ -66,7 +66,8 @@ pub(super) struct Sealed {
     pub(super) path: PathBuf,
     /// Behind its end mark.
     pub(super) end: WalPosition,
-    /// Unmapping takes a while, so it is left to who syncs, not to who rotates.
+    /// Unmapping takes a while, so it is left to who syncs, not to who rotates; but it is
+    /// done before the sync, which would protect page by page what is still mapped.
     pub(super) map: Option<Box<dyn SharedMap>>,
 }
 
@@ -270,8 +271,11 @@ impl LogSync {
     }
 
     /// Syncs `batch` without the lock, publishes the outcome, and wakes all.
-    fn lead(&self, batch: Batch, extent: Extent) {
+    fn lead(&self, mut batch: Batch, extent: Extent) {
         let led = Led { log: self };
+        for sealed in &mut batch.sealed {
+            drop(sealed.map.take());
+        }
         let outcome = self.sync_batch(&batch, extent);
         if let Err(error) = &outcome {
             self.poison(error);
@@ -280,10 +284,6 @@ impl LogSync {
             self.syncs.fetch_add(1, Ordering::Relaxed);
         }
         drop(led);
-        // After everyone was woken.
-        for sealed in batch.sealed {
-            drop(sealed.map);
-        }
     }
 
     fn sync_batch(&self, batch: &Batch, extent: Extent) -> Result<()> {
