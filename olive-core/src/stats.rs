@@ -53,6 +53,8 @@ pub struct Stats {
     pub immutable_bytes: u64,
     /// Memory of flushed memtables that values, iterators or snapshots still hold.
     pub pinned_bytes: u64,
+    /// Memory that no memtable uses and that is kept for the next one, in bytes.
+    pub spare_bytes: u64,
     /// Bytes of the log segments on disk, reserved ranges included.
     pub wal_bytes: u64,
     /// Bytes of all live tables.

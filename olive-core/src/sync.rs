@@ -25,3 +25,18 @@ pub(crate) use primitives::explore;
 pub(crate) use primitives::{
     ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, yield_now,
 };
+
+/// Something on cache lines of its own: what one thread writes all the time does not take
+/// its neighbours from those who only read them. (Two lines: processors fetch pairs.)
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct OwnLines<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for OwnLines<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}

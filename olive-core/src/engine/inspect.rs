@@ -51,6 +51,7 @@ impl Engine {
         stats.memtable_bytes = view.memtable.bytes_used() as u64;
         stats.immutable_bytes = view.immutables.iter().map(|m| m.bytes_used() as u64).sum();
         stats.pinned_bytes = self.pinned_bytes(&view) as u64;
+        stats.spare_bytes = self.gauge.spare_bytes() as u64;
         self.fill_levels(&mut stats, &view.version);
         let written = stats.wal_written_bytes + stats.flushed_bytes + stats.compacted_bytes;
         stats.write_amplification = ratio(written, stats.put_bytes);

@@ -57,7 +57,9 @@ use crate::format::edit::{DatabaseId, TableMeta};
 use crate::key::{KeyspaceId, SeqNo};
 use crate::memtable::{ArenaGauge, Memtable};
 use crate::options::{Options, WalIo};
-use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering};
+use crate::sync::{
+    Arc, ArcSwap, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering, OwnLines,
+};
 use crate::table::{Table, TableReadOptions, TableWriterOptions};
 use crate::vfs::{LockGuard, Vfs};
 use crate::wal::{LogSync, Segment};
@@ -93,9 +95,9 @@ pub(crate) struct Engine {
     view: ArcSwap<View>,
     spares: Spares,
     /// The last sequence number that readers may see.
-    published: AtomicU64,
+    published: OwnLines<AtomicU64>,
     /// `None`: read-only, or closed.
-    commit: Mutex<Option<Commit>>,
+    commit: OwnLines<Mutex<Option<Commit>>>,
     /// `None`: read-only.
     log: Option<Arc<LogSync>>,
     /// Held while a memtable becomes tables.

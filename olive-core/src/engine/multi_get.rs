@@ -6,7 +6,7 @@
 //! and they come while the other keys take theirs.
 //!
 //! ```text
-//! each memtable, newest first     leaf ─▶ entry ─▶ compare
+//! each memtable, newest first     filter line ─▶ leaf ─▶ entry ─▶ compare
 //! the tree                        filter lines ─▶ index, block ─▶ search ─▶ value
 //! ```
 
@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::key::{KeyspaceId, ScopedKey, SeqNo, Tag};
 use crate::memtable::{self, Memtable};
 use crate::sync::Arc;
-use crate::table::{self, Found};
+use crate::table::{self, Found, filter_hash};
 use crate::value::Value;
 use crate::version::Version;
 use crate::vfs;
@@ -69,20 +69,22 @@ impl Engine {
         keys: &[K],
         mut take: impl FnMut(usize, Option<Hit<'_>>),
     ) -> Result<()> {
-        let scoped: [ScopedKey; TOGETHER] = std::array::from_fn(|i| {
-            ScopedKey::new(keyspace, keys.get(i).map(AsRef::as_ref).unwrap_or_default())
+        let sought: [Sought; TOGETHER] = std::array::from_fn(|i| {
+            let key = keys.get(i).map(AsRef::as_ref).unwrap_or_default();
+            let scoped = ScopedKey::new(keyspace, key);
+            Sought { hash: filter_hash(&scoped), scoped }
         });
-        let scoped = &scoped[..keys.len()];
+        let sought = &sought[..keys.len()];
         let mut outcomes: [Outcome<'_>; TOGETHER] = [const { None }; TOGETHER];
         for (key, outcome) in keys.iter().zip(&mut outcomes) {
             *outcome = check_key(key.as_ref()).err().map(Err);
         }
         let copy = self.pins_too_much(view);
         for memtable in view.memtables().filter(|memtable| !memtable.is_empty()) {
-            find_in_memtable(memtable, scoped, seq, copy, &mut outcomes);
+            find_in_memtable(memtable, sought, seq, copy, &mut outcomes);
         }
         let mut cost = Cost::default();
-        find_in_tables(&view.version, scoped, seq, &mut outcomes, &mut cost);
+        find_in_tables(&view.version, sought, seq, &mut outcomes, &mut cost);
         for (key, outcome) in keys.iter().zip(&outcomes) {
             if let Some(Ok(Some((tag, hit)))) = outcome {
                 cost.read(*tag, key.as_ref().len() + hit.bytes().len());
@@ -97,28 +99,37 @@ impl Engine {
     }
 }
 
+/// A key that is looked for, with the hash of the filters.
+struct Sought {
+    scoped: ScopedKey,
+    hash: u64,
+}
+
 /// What became of one key; `None`: not found yet.
 type Outcome<'a> = Option<Result<Option<(Tag, Hit<'a>)>>>;
 
 fn find_in_memtable<'a>(
     memtable: &'a Arc<Memtable>,
-    scoped: &'a [ScopedKey],
+    sought: &'a [Sought],
     seq: SeqNo,
     copy: bool,
     outcomes: &mut [Outcome<'a>],
 ) {
+    for key in sought {
+        memtable.prefetch_filter(key.hash);
+    }
     let mut approaches: [Option<memtable::Approach<'a>>; TOGETHER] = [None; TOGETHER];
-    for ((key, outcome), approach) in scoped.iter().zip(&*outcomes).zip(&mut approaches) {
-        if outcome.is_none() {
-            *approach = Some(memtable.approach(key, seq));
+    for ((key, outcome), approach) in sought.iter().zip(&*outcomes).zip(&mut approaches) {
+        if outcome.is_none() && memtable.may_contain(key.hash) {
+            *approach = Some(memtable.approach(&key.scoped, seq));
         }
     }
     for approach in approaches.iter().flatten() {
         approach.ask_for_entry();
     }
-    for ((key, outcome), approach) in scoped.iter().zip(outcomes).zip(&approaches) {
+    for ((key, outcome), approach) in sought.iter().zip(outcomes).zip(&approaches) {
         if let Some((tag, value)) = approach.and_then(|approach| approach.get()) {
-            let scoped = &**key;
+            let scoped = &*key.scoped;
             *outcome = Some(Ok(Some((tag, Hit::Memtable { memtable, scoped, seq, value, copy }))));
         }
     }
@@ -155,27 +166,28 @@ impl<'a> Way<'a> {
 
 fn find_in_tables<'a>(
     version: &'a Version,
-    scoped: &'a [ScopedKey],
+    sought: &'a [Sought],
     seq: SeqNo,
     outcomes: &mut [Outcome<'a>],
     cost: &mut Cost,
 ) {
     let mut ways: [Option<Way<'a>>; TOGETHER] = [const { None }; TOGETHER];
-    for ((key, outcome), way) in scoped.iter().zip(&*outcomes).zip(&mut ways) {
+    for ((key, outcome), way) in sought.iter().zip(&*outcomes).zip(&mut ways) {
         if outcome.is_none() {
-            *way = Some(Way { candidates: Candidates::new(version, key), approach: None });
+            let candidates = Candidates::new(version, &key.scoped, key.hash);
+            *way = Some(Way { candidates, approach: None });
         }
     }
-    for ((key, outcome), way) in scoped.iter().zip(&mut *outcomes).zip(&mut ways) {
+    for ((key, outcome), way) in sought.iter().zip(&mut *outcomes).zip(&mut ways) {
         if let Some(way) = way {
-            *outcome = way.step(key, seq, cost).err().map(Err);
+            *outcome = way.step(&key.scoped, seq, cost).err().map(Err);
         }
     }
-    for ((key, outcome), way) in scoped.iter().zip(outcomes).zip(&mut ways) {
+    for ((key, outcome), way) in sought.iter().zip(outcomes).zip(&mut ways) {
         if let Some(way) = way
             && outcome.is_none()
         {
-            let found = way.find(key, seq, cost);
+            let found = way.find(&key.scoped, seq, cost);
             *outcome = Some(found.map(|found| found.map(|found| (found.tag, Hit::Table(found)))));
         }
     }

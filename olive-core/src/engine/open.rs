@@ -28,8 +28,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::{DatabaseId, VersionEdit};
 use crate::format::file_names::FileKind;
 use crate::memtable::{ArenaGauge, Memtable};
-use crate::options::{Options, WalIo};
-use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering};
+use crate::options::{Durability, Options, WalIo};
+use crate::sync::{
+    Arc, ArcSwap, AtomicBool, AtomicU64, Condvar, Mutex, OnceLock, Ordering, OwnLines,
+};
 use crate::version::{Manifest, ManifestState, Version};
 use crate::vfs::{LockGuard, Vfs};
 use crate::wal::{LogWriter, Segment};
@@ -303,9 +305,12 @@ fn switch_over(
 }
 
 fn wal_io(options: &Options, vfs: &dyn Vfs, dir: &Path) -> WalIo {
-    options
-        .wal_io
-        .unwrap_or_else(|| if vfs.honours_reservation(dir) { WalIo::Mapped } else { WalIo::Write })
+    options.wal_io.unwrap_or_else(|| match options.durability {
+        // A sync protects each page that is mapped, and few records would be stored.
+        Durability::Sync => WalIo::Write,
+        Durability::Buffered if vfs.honours_reservation(dir) => WalIo::Mapped,
+        Durability::Buffered => WalIo::Write,
+    })
 }
 
 /// What an engine is made of.
@@ -350,8 +355,8 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         recovery_dropped: parts.dropped,
         view: ArcSwap::from_pointee(parts.view),
         spares: super::Spares::new(),
-        published: AtomicU64::new(parts.published),
-        commit: Mutex::new(commit),
+        published: OwnLines(AtomicU64::new(parts.published)),
+        commit: OwnLines(Mutex::new(commit)),
         log,
         flushing: Mutex::new(()),
         manifest: Mutex::new(parts.records),

@@ -114,8 +114,14 @@ impl Engine {
     ) -> Result<Option<T>> {
         check_key(key)?;
         let scoped = ScopedKey::new(keyspace, key);
+        let hash = filter_hash(&scoped);
         for memtable in view.memtables() {
-            if let Some((tag, value)) = memtable.get(&scoped, seq) {
+            memtable.prefetch_filter(hash);
+        }
+        for memtable in view.memtables() {
+            if memtable.may_contain(hash)
+                && let Some((tag, value)) = memtable.get(&scoped, seq)
+            {
                 let mut cost = Cost::default();
                 cost.read(tag, key.len() + value.len());
                 self.count_gets(1, &cost);
@@ -128,7 +134,7 @@ impl Engine {
             }
         }
         let mut cost = Cost::default();
-        let found = find_in_tables(view, &scoped, seq, &mut cost);
+        let found = find_in_tables(view, &scoped, hash, seq, &mut cost);
         if let Ok(Some(found)) = &found {
             cost.read(found.tag, key.len() + found.bytes().len());
         }
@@ -195,10 +201,11 @@ impl Engine {
 fn find_in_tables<'a>(
     view: &'a View,
     scoped: &[u8],
+    hash: u64,
     seq: SeqNo,
     cost: &mut Cost,
 ) -> Result<Option<Found<'a>>> {
-    let mut candidates = Candidates::new(&view.version, scoped);
+    let mut candidates = Candidates::new(&view.version, scoped, hash);
     while let Some(table) = candidates.next(scoped, cost)? {
         if let Some(found) = table.get(scoped, seq)? {
             return Ok(Some(found));
@@ -219,8 +226,7 @@ pub(super) struct Candidates<'a> {
 impl<'a> Candidates<'a> {
     /// Asks for the filter lines of all of them before the first is looked at.
     #[inline]
-    pub(super) fn new(version: &'a Version, scoped: &[u8]) -> Candidates<'a> {
-        let hash = filter_hash(scoped);
+    pub(super) fn new(version: &'a Version, scoped: &[u8], hash: u64) -> Candidates<'a> {
         let level0 = version.level(0);
         for table in level0 {
             table.prefetch_filter(hash);

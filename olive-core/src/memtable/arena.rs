@@ -18,14 +18,15 @@
 //! costs, and for a huge page a wait that its writer feels. So another thread may touch
 //! the next ones before ([`Arena::populate_ahead`]), and the mapping of an arena that is
 //! dropped is kept for the next one of its size ([`Spare`]), as it is: who needs zeros
-//! asks for them.
+//! asks for them. What is kept in vain has a limit: of a large one only the first part
+//! stays in memory.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 use super::ArenaGauge;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, OwnLines};
 
 /// Offsets count in units of this many bytes, and everything is aligned to it.
 pub(super) const UNIT_BYTES: usize = 8;
@@ -38,6 +39,8 @@ const HUGE_BYTES_MIN: usize = 4 << 20;
 /// From so many bytes on, and at most so many, pages are touched ahead of their use.
 const AHEAD_BYTES_MIN: usize = 1 << 20;
 const AHEAD_BYTES_MAX: usize = 8 << 20;
+/// So much of a mapping stays in memory while it waits for the next arena.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Large arenas tell the gauge in steps of this many bytes.
 const GAUGE_STEP_BYTES: usize = 64 << 10;
 
@@ -48,7 +51,8 @@ pub(super) struct Arena {
     root_bytes: usize,
     capacity_bytes: usize,
     reserve_bytes: usize,
-    used: AtomicUsize,
+    /// Written with each entry, and not read by searches.
+    used: OwnLines<AtomicUsize>,
     gauge: ArenaGauge,
     gauged: AtomicUsize,
 }
@@ -77,6 +81,7 @@ pub(super) enum Spare {
     Closed,
 }
 
+/// Its root is zeroed.
 pub(super) struct KeptMemory(Mapped);
 
 impl Spare {
@@ -97,6 +102,32 @@ impl Spare {
         }
         *self = Spare::Kept(KeptMemory(mapped));
         None
+    }
+
+    /// Bytes in memory that no arena uses.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Spare::Kept(KeptMemory(mapped)) => mapped.populated.load(Ordering::Relaxed),
+            Spare::Empty | Spare::Closed => 0,
+        }
+    }
+}
+
+impl Mapped {
+    /// Gives the system back what lies past the first `bytes`.
+    fn shrink_to(&self, bytes: usize) {
+        let populated = self.populated.load(Ordering::Relaxed);
+        if populated <= bytes {
+            return;
+        }
+        let unwanted = memmap2::UncheckedAdvice::DontNeed;
+        // SAFETY: nobody uses the memory any more: the arena it belonged to is being
+        // dropped. What is read there next are zeros, as in a new mapping.
+        let given_back =
+            unsafe { self.map.unchecked_advise_range(unwanted, bytes, populated - bytes) };
+        if given_back.is_ok() {
+            self.populated.store(bytes, Ordering::Relaxed);
+        }
     }
 }
 
@@ -130,7 +161,7 @@ impl Arena {
         let (base, backing) = if reserved < MAPPED_BYTES_MIN || cfg!(miri) {
             from_allocator(reserved)
         } else {
-            from_system(reserved, root_bytes, gauge)
+            from_system(reserved, gauge)
         }
         .map_err(|why| {
             Error::new(ErrorKind::Io, format!("cannot reserve {reserved} bytes of memory: {why}"))
@@ -141,7 +172,7 @@ impl Arena {
             root_bytes,
             capacity_bytes,
             reserve_bytes,
-            used: AtomicUsize::new(0),
+            used: OwnLines(AtomicUsize::new(0)),
             gauge: gauge.clone(),
             gauged: AtomicUsize::new(0),
         })
@@ -259,9 +290,12 @@ impl Drop for Arena {
             // SAFETY: allocated with this layout in `from_allocator`, freed here only.
             Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },
             Backing::Mapped(mapped) => {
-                if let Some(mapped) = mapped.take() {
+                if let Some(mut mapped) = mapped.take() {
+                    // Now, since who takes it is in a hurry.
+                    mapped.map[..self.root_bytes].fill(0);
                     let used = self.root_bytes + self.used.load(Ordering::Relaxed);
                     mapped.populated.fetch_max(used, Ordering::Relaxed);
+                    mapped.shrink_to(KEPT_BYTES_MAX);
                     let unwanted = self.gauge.spare().put(mapped);
                     // Unmapping takes a while: not under the lock.
                     drop(unwanted);
@@ -281,12 +315,10 @@ fn from_allocator(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), S
 
 fn from_system(
     bytes: usize,
-    root_bytes: usize,
     gauge: &ArenaGauge,
 ) -> std::result::Result<(NonNull<u8>, Backing), String> {
     let spare = gauge.spare().take(bytes);
     if let Some(mut mapped) = spare {
-        mapped.map[..root_bytes].fill(0);
         let base = NonNull::new(mapped.map.as_mut_ptr()).ok_or("mapped at null")?;
         return Ok((base, Backing::Mapped(Some(mapped))));
     }

@@ -10,12 +10,13 @@
 //! inserts, a reader loads it with Acquire before it searches, and then finds every
 //! entry up to it. Entries above it may or may not be met.
 //!
-//! `arena.rs` owns the memory, `tree.rs` the nodes and the search,
-//! `tree_insert.rs` the writer, `tree_iter.rs` what readers are given. `run.rs`
-//! is for recovery: entries that are gathered, and sorted once.
+//! `arena.rs` owns the memory, `tree.rs` the nodes and the search, `key_filter.rs` tells
+//! which keys need none, `tree_insert.rs` is the writer, `tree_iter.rs` what readers are
+//! given. `run.rs` is for recovery: entries that are gathered, and sorted once.
 
 #[expect(unsafe_code, reason = "owns raw memory")]
 mod arena;
+mod key_filter;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,12 @@ impl ArenaGauge {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that are kept for a next arena.
+    #[must_use]
+    pub fn spare_bytes(&self) -> usize {
+        self.spare().bytes()
     }
 
     /// Gives back memory that is kept for a next arena; says whether there was any.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, Kind, SCOPED_KEY_BYTES_MAX, SeqNo, Tag};
 
@@ -339,6 +340,7 @@ fn filled_and_checked(gauge: &ArenaGauge, seed: u64) -> Arc<Memtable> {
         }
     }
     for (key, value) in &model {
+        assert!(table.may_contain(filter_hash(key)), "seed {seed}");
         assert_eq!(table.get(key, SeqNo::MAX).unwrap().1, value, "seed {seed}");
     }
     let mut iter = table.iter();
@@ -372,6 +374,30 @@ fn the_memory_of_a_dropped_arena_serves_the_next_of_its_size() {
     gauge.keep_none();
     drop((second, of_another_size));
     assert!(!gauge.release_spare(), "nothing is kept after that");
+}
+
+#[cfg(not(miri))]
+#[test]
+fn of_a_large_arena_only_the_first_part_stays_in_memory() {
+    let gauge = ArenaGauge::new();
+    let value = [7; 1 << 20];
+    let tag = |n| Tag::new(SeqNo(n), Kind::Put);
+    for round in 0..3 {
+        let (table, mut writer) = Memtable::new(64 << 20, &gauge).unwrap();
+        assert_eq!(gauge.spare_bytes(), 0, "round {round}");
+        for n in 1..=50_u64 {
+            writer.insert(InternalKey::new(&key(&mut Random(n), PURE), tag(n)), &value);
+        }
+        for n in 1..=50_u64 {
+            let found = table.get(&key(&mut Random(n), PURE), SeqNo::MAX);
+            assert_eq!(found.unwrap().1, value, "round {round}");
+        }
+        drop((table, writer));
+        assert_eq!(gauge.spare_bytes(), 16 << 20, "round {round}");
+        assert_eq!(gauge.bytes(), 0, "round {round}");
+    }
+    assert!(gauge.release_spare());
+    assert_eq!(gauge.spare_bytes(), 0);
 }
 
 #[test]

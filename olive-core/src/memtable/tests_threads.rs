@@ -3,6 +3,7 @@
 
 use super::tests::Random;
 use super::*;
+use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, Kind, SeqNo, Tag};
 use crate::sync::{AtomicU64, Ordering};
@@ -38,6 +39,7 @@ fn check(key_found: InternalKey<'_>, value_found: &[u8], shape: u64) {
 pub(super) fn search(table: &Arc<Memtable>, published: u64, shape: u64, random: &mut Random) {
     let n = 1 + random.below(published);
     let scoped = key(n, shape);
+    assert!(table.may_contain(filter_hash(&scoped)), "the filter has what is published");
     let (tag, found) = table.get(&scoped, SeqNo(n)).expect("published entries are found");
     assert_eq!(tag, Tag::new(SeqNo(n), Kind::Put), "shape {shape}");
     assert_eq!(found, value(n));

@@ -72,9 +72,10 @@ use std::cmp::Ordering as Order;
 
 use super::ArenaGauge;
 use super::arena::{Arena, UNIT_BYTES};
+use super::key_filter::{self, Line};
 use crate::error::Result;
 use crate::key::{InternalKey, Tag};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, OwnLines};
 
 /// Entries of a leaf: as many as 4 bits each leave room for a count.
 pub(super) const LEAF_ENTRIES: usize = 14;
@@ -86,8 +87,15 @@ pub(super) const INNER_BYTES: usize = size_of::<Inner>();
 pub(super) const HEADER_BYTES: usize = 16;
 /// The first leaf stands in the root, a cache line behind its start.
 const FIRST_AT_BYTES: usize = 64;
-const ROOT_BYTES: usize = FIRST_AT_BYTES + LEAF_BYTES;
+/// Behind it come the lines of the filter, up to the end of the root.
+const FILTER_AT_BYTES: usize = (FIRST_AT_BYTES + LEAF_BYTES).next_multiple_of(size_of::<Line>());
 pub(super) const FIRST_LEAF: LeafAt = LeafAt((FIRST_AT_BYTES / UNIT_BYTES) as u32);
+
+/// The offset of a line of the filter, in units.
+#[inline]
+fn filter_at(line: usize) -> u32 {
+    ((FILTER_AT_BYTES + line * size_of::<Line>()) / UNIT_BYTES) as u32
+}
 
 /// The offset of an entry in the arena, in units of 8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,7 +189,9 @@ pub(super) struct Tree {
     /// Levels of inner nodes << 32 | the offset of the root: a leaf if there are none.
     pub(super) root: AtomicU64,
     pub(super) last_leaf: AtomicU32,
-    pub(super) len: AtomicUsize,
+    filter_lines: usize,
+    /// Written with each insert, and not read by searches.
+    pub(super) len: OwnLines<AtomicUsize>,
     /// 0: none yet. Else the offset of an entry << 32 | 1 << 31 | bytes of its key.
     pub(super) window: AtomicU64,
 }
@@ -218,16 +228,35 @@ impl Tree {
         reserve_bytes: usize,
         gauge: &ArenaGauge,
     ) -> Result<Tree> {
+        let filter_lines = key_filter::lines_for(capacity_bytes);
+        let root_bytes = FILTER_AT_BYTES + filter_lines * size_of::<Line>();
         let tree = Tree {
-            arena: Arena::new(ROOT_BYTES, capacity_bytes, reserve_bytes, gauge)?,
+            arena: Arena::new(root_bytes, capacity_bytes, reserve_bytes, gauge)?,
+            filter_lines,
             root: AtomicU64::new(u64::from(FIRST_LEAF.0)),
             last_leaf: AtomicU32::new(FIRST_LEAF.0),
-            len: AtomicUsize::new(0),
+            len: OwnLines(AtomicUsize::new(0)),
             window: AtomicU64::new(0),
         };
         // SAFETY: in the root, which is zeroed: a leaf without links or entries.
         unsafe { tree.leaf(FIRST_LEAF) }.order.store(SlotOrder::EMPTY.0, Ordering::Release);
         Ok(tree)
+    }
+
+    /// The filter's line for a key, by its hash.
+    #[inline]
+    pub(super) fn filter_line(&self, hash: u64) -> &Line {
+        let line = key_filter::line_of(hash, self.filter_lines);
+        // SAFETY: in the root, which is zeroed, aligned to a line, and ends behind the last
+        // one; changed through atomics only.
+        unsafe { &*self.arena.ptr(filter_at(line), 0).cast::<Line>() }
+    }
+
+    /// Asks for it before it is read.
+    #[inline]
+    pub(super) fn prefetch_filter(&self, hash: u64) {
+        let line = key_filter::line_of(hash, self.filter_lines);
+        self.prefetch(filter_at(line), size_of::<Line>());
     }
 
     #[inline]

@@ -31,6 +31,7 @@ use super::tree::{
 };
 use super::{ArenaGauge, Memtable, arena::UNIT_BYTES};
 use crate::error::Result;
+use crate::format::filter::filter_hash;
 use crate::key::InternalKey;
 use crate::sync::{Arc, Ordering};
 
@@ -68,6 +69,8 @@ pub struct Place {
     /// Of the key, by the window that there was; the mask says whether there was one.
     head: u64,
     mask: u64,
+    /// Of the key, for the filter.
+    hash: u64,
 }
 
 /// What the writer remembers from insert to insert, beside the tree itself.
@@ -160,9 +163,11 @@ impl MemtableWriter {
     #[inline]
     pub fn find(&self, key: InternalKey<'_>) -> Place {
         let tree = &self.table.tree;
+        let hash = filter_hash(key.scoped);
+        tree.prefetch_filter(hash);
         let target = tree.target(key);
         let leaf = last_leaf_of(tree, &target).unwrap_or_else(|| tree.leaf_of(&target));
-        Place { leaf, splits: self.inserter.splits, head: target.head, mask: target.mask }
+        Place { leaf, splits: self.inserter.splits, head: target.head, mask: target.mask, hash }
     }
 
     /// Inserts one entry; no entry with the same key and tag may be there.
@@ -175,7 +180,8 @@ impl MemtableWriter {
         self.insert_at(self.find(key), key, value);
     }
 
-    /// Inserts one entry at the place that was found for it.
+    /// Inserts one entry at the place that was found for it, by [`find`](Self::find) of the
+    /// same key.
     ///
     /// # Panics
     ///
@@ -197,6 +203,8 @@ impl Inserter {
             0 => tree.target(key),
             mask => Target { key, head: place.head, mask },
         };
+        // Before the entry can be met.
+        tree.filter_line(place.hash).set(place.hash);
         let mut at = place.leaf;
         if place.splits != self.splits {
             at = tree.around(&target, at).0.leaf;

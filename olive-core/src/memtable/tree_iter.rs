@@ -36,6 +36,20 @@ impl Memtable {
         unsafe { Some((self.tree.key(node).tag, self.tree.value(node))) }
     }
 
+    /// Whether there may be entries of the key whose `filter_hash`
+    /// this is: false is certain, of all that was published before.
+    #[must_use]
+    #[inline]
+    pub fn may_contain(&self, hash: u64) -> bool {
+        self.tree.filter_line(hash).has(hash)
+    }
+
+    /// Asks for what [`may_contain`](Self::may_contain) reads.
+    #[inline]
+    pub fn prefetch_filter(&self, hash: u64) {
+        self.tree.prefetch_filter(hash);
+    }
+
     /// Begins a [`get`](Self::get) that is made in steps, among those for other keys.
     #[must_use]
     #[inline]
