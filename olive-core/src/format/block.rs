@@ -178,6 +178,29 @@ pub struct Entry<'a> {
     pub value: Range<usize>,
 }
 
+/// An entry whose key is the block's prefix and a head, as far as a walk needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// A number that orders as the first bytes of suffixes do.
+    pub head: u64,
+    /// Sequence number and kind.
+    pub tag: Tag,
+    value_start: u32,
+    value_end: u32,
+}
+
+impl Step {
+    /// One that leads nowhere.
+    pub const NONE: Step = Step { head: 0, tag: ZERO_PUT, value_start: 0, value_end: 0 };
+
+    /// Where the value stands in the block.
+    #[must_use]
+    #[inline]
+    pub fn value(&self) -> Range<usize> {
+        self.value_start as usize..self.value_end as usize
+    }
+}
+
 /// A block in place: its bytes, and where its parts stand in them.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
@@ -227,6 +250,32 @@ impl<'a> Block<'a> {
             let tag = tags.get(i).map_or(0, number);
             (number(head), if untagged { ZERO_PUT } else { Tag(tag) })
         })
+    }
+
+    /// The entries of `range`, where all suffixes are of one length that is no more
+    /// than a head has and offsets are short. Ends before one whose offsets are out of
+    /// order: [`entry`](Self::entry) tells of that.
+    #[inline]
+    pub fn steps(&self, range: Range<usize>) -> Option<impl Iterator<Item = Step> + 'a> {
+        let layout = self.layout;
+        let len = layout.suffix_len?;
+        if layout.wide || len > HEAD_BYTES || layout.prefix_len + len > SCOPED_KEY_BYTES_MAX {
+            return None;
+        }
+        let offsets_at = HEADER_BYTES + 8 * layout.count;
+        let offsets = self.bytes.get(offsets_at..offsets_at + 2 * (layout.count + 1))?;
+        let offsets = offsets.as_chunks().0.get(range.start..=range.end)?;
+        let (low, high) = (layout.entries_at, self.bytes.len());
+        let steps = self.heads_and_tags(range).zip(offsets.windows(2)).map_while(
+            move |((head, tag), pair)| {
+                let &[start, end] = pair else { return None };
+                let (start, end) = (u16::from_le_bytes(start), u16::from_le_bytes(end));
+                let in_order = low <= start.into() && start <= end && usize::from(end) <= high;
+                let (value_start, value_end) = (start.into(), end.into());
+                in_order.then_some(Step { head, tag, value_start, value_end })
+            },
+        );
+        Some(steps)
     }
 
     /// The first entry at or behind `target`; the count, if there is none.
@@ -298,12 +347,12 @@ impl<'a> Block<'a> {
     }
 
     /// Entry `i`, every offset checked.
-    #[inline]
+    #[inline(always)]
     pub fn entry(&self, i: usize) -> Result<Entry<'a>, BadBytes> {
         self.entry_if_whole(i).ok_or_else(|| self.why_no_entry(i))?.kind_checked()
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry_if_whole(&self, i: usize) -> Option<Entry<'a>> {
         let layout = self.layout;
         if i >= layout.count {

@@ -59,6 +59,7 @@ fn check_block(entries: Entries) {
             targets.push((key[..key.len().saturating_sub(1)].to_vec(), tag));
         }
     }
+    check_steps(&block, &bytes);
     for (key, tag) in targets {
         let target = InternalKey::new(&key, tag);
         let expected = reference.partition_point(|key| *key < target);
@@ -66,6 +67,46 @@ fn check_block(entries: Entries) {
         let same = reference.get(expected).filter(|key| key.scoped == target.scoped);
         let found = block.find(target).unwrap().map(|entry| entry.tag);
         assert_eq!(found, same.map(|key| key.tag), "{target:?}");
+    }
+}
+
+/// Steps are entries, wherever a walk asks for them.
+fn check_steps(block: &Block<'_>, bytes: &[u8]) {
+    let count = (0..).take_while(|&i| block.entry(i).is_ok()).count();
+    for from in 0..=count {
+        let Some(steps) = block.steps(from..count) else { continue };
+        let mut taken = 0;
+        for (i, step) in (from..count).zip(steps) {
+            let entry = block.entry(i).unwrap();
+            assert!(entry.suffix_len <= HEAD_BYTES && entry.rest.is_empty());
+            assert_eq!((step.head.to_be_bytes(), step.tag), (entry.head, entry.tag));
+            assert_eq!(bytes[step.value()], bytes[entry.value]);
+            taken += 1;
+        }
+        assert_eq!(taken, count - from);
+    }
+    assert!(block.steps(0..count + 1).is_none(), "there are {count} entries");
+}
+
+#[test]
+fn steps_are_there_for_short_suffixes_of_one_length_and_end_before_damage() {
+    let entries = |len: usize| {
+        (0..9).map(|n| (format!("{n:0len$}").into_bytes(), ZERO_PUT, vec![n as u8; 5])).collect()
+    };
+    let varied = vec![(b"a".to_vec(), put(1), vec![]), (b"aa".to_vec(), put(2), vec![])];
+    for (entries, is_there) in [(entries(8), true), (entries(200), true), (varied, false)] {
+        let bytes = build(&entries);
+        let layout = Layout::parse(&bytes).unwrap();
+        assert_eq!(Block::new(&bytes, &layout).steps(0..2).is_some(), is_there);
+    }
+    let mut bytes = build(&entries(8));
+    let layout = Layout::parse(&bytes).unwrap();
+    let offsets_at = HEADER_BYTES + 8 * layout.count();
+    for (damage, whole) in [(u16::MAX, 3), (0, 3)] {
+        bytes[offsets_at + 8..offsets_at + 10].copy_from_slice(&damage.to_le_bytes());
+        let block = Block::new(&bytes, &layout);
+        assert_eq!(block.steps(0..9).unwrap().count(), whole, "offset 4 is {damage}");
+        assert!(block.entry(3).is_err());
     }
 }
 

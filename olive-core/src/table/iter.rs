@@ -15,7 +15,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::format::BadBytes;
-use crate::format::block::{Block, HEAD_BYTES, Layout};
+use crate::format::block::{Block, HEAD_BYTES, Layout, Step};
 use crate::format::index::BlockAt;
 use crate::internal_iter::{InternalIter, PLAIN_STEPS_MAX, Window};
 use crate::key::{InternalKey, SeqNo, Tag};
@@ -60,6 +60,25 @@ pub struct TableIter {
     value: Range<usize>,
     valid: bool,
     ahead: Ahead,
+    steps: Steps,
+}
+
+/// Entries that were looked at ahead, of the current block.
+#[derive(Debug)]
+struct Steps {
+    /// The place of the first one in the block.
+    from: usize,
+    count: usize,
+    steps: [Step; PLAIN_STEPS_MAX],
+}
+
+impl Steps {
+    /// The entry at `position` of the block, if it is among them.
+    #[inline]
+    fn get(&self, position: usize) -> Option<&Step> {
+        let steps = self.steps.get(..self.count)?;
+        steps.get(position.checked_sub(self.from)?)
+    }
 }
 
 impl TableIter {
@@ -81,6 +100,7 @@ impl TableIter {
             value: 0..0,
             valid: false,
             ahead: Ahead::default(),
+            steps: Steps { from: 0, count: 0, steps: [Step::NONE; PLAIN_STEPS_MAX] },
         }
     }
 
@@ -161,6 +181,7 @@ impl TableIter {
         self.key.extend_from_slice(Block::new(bytes, &self.layout).prefix());
         self.key.resize(self.layout.prefix_len() + HEAD_BYTES, 0);
         self.fit = Fit::default();
+        self.steps.count = 0;
         self.block = Some(i);
         Ok(())
     }
@@ -343,20 +364,49 @@ impl InternalIter for TableIter {
         let Some(shift) = self.fit.shift else { return 0 };
         let bytes = block_bytes(self.bytes.as_ref(), self.base, self.layout.bytes());
         let block = Block::new(bytes, &self.layout);
-        let end = self.layout.count().min(self.position + 1 + PLAIN_STEPS_MAX);
-        let ahead = block.heads_and_tags(self.position + 1..end);
+        let from = self.position + 1;
+        let ahead = from..self.layout.count().min(from + PLAIN_STEPS_MAX);
+        let base = self.fit.base;
         let mut before = self.head;
-        let plain = ahead.take_while(|&(head, tag)| {
+        let mut is_plain = |head: u64, tag: Tag| {
             let differs = std::mem::replace(&mut before, head) != head;
-            let in_window = self.fit.base | head.checked_shr(shift).unwrap_or(0);
+            let in_window = base | head.checked_shr(shift).unwrap_or(0);
             differs && in_window < below && tag.seq() <= seq && tag.is_put()
-        });
-        plain.count()
+        };
+        let Some(steps) = block.steps(ahead.clone()) else {
+            return block
+                .heads_and_tags(ahead)
+                .take_while(|&(head, tag)| is_plain(head, tag))
+                .count();
+        };
+        let kept = &mut self.steps;
+        (kept.from, kept.count) = (from, 0);
+        for (step, slot) in steps.zip(&mut kept.steps) {
+            if !is_plain(step.head, step.tag) {
+                break;
+            }
+            *slot = step;
+            kept.count += 1;
+        }
+        kept.count
     }
 
+    /// All keys of a block with steps are of one length.
     #[inline]
     fn stride(&mut self) -> Result<Tag> {
-        self.load(self.position + 1)?;
+        let position = self.position + 1;
+        let Some(step) = self.steps.get(position) else {
+            self.load(position)?;
+            return Ok(self.tag);
+        };
+        let head_at = self.layout.prefix_len();
+        if let Some(head) = self.key.get_mut(head_at..head_at + HEAD_BYTES) {
+            head.copy_from_slice(&step.head.to_be_bytes());
+        }
+        let value = step.value();
+        (self.tag, self.head) = (step.tag, step.head);
+        self.value = self.base + value.start..self.base + value.end;
+        self.position = position;
         Ok(self.tag)
     }
 

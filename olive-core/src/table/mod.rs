@@ -141,6 +141,16 @@ impl Table {
         self.core().map(|_| ())
     }
 
+    /// Opens it now, and has its pages at hand: for a table that was just written, so that
+    /// the first reads of it cost no more than others.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`load`](Self::load).
+    pub fn warm(&self) -> Result<()> {
+        self.core().map(Core::populate)
+    }
+
     /// What is true of the table as a whole; opens it.
     pub fn properties(&self) -> Result<&Properties> {
         Ok(self.core()?.properties())

@@ -227,6 +227,12 @@ impl Core {
         &self.source
     }
 
+    pub(super) fn populate(&self) {
+        if let Source::Mapped(mapping) = &self.source {
+            mapping.populate();
+        }
+    }
+
     pub(super) fn properties(&self) -> &Properties {
         &self.properties
     }

@@ -11,6 +11,7 @@ use crate::table::{Table, TableIter};
 use crate::value::Value;
 
 /// A sorted run of entries.
+#[expect(clippy::large_enum_variant, reason = "moved once, walked long: a box is one more step")]
 #[derive(Debug)]
 pub enum Source {
     /// A memtable.
