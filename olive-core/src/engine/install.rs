@@ -37,6 +37,7 @@ impl Engine {
         mut edit: VersionEdit,
         change: impl FnOnce(&mut Tree),
     ) -> Result<()> {
+        let mut written = self.warm_tables(&edit);
         let mut guard = self.manifest.lock();
         let Some(records) = guard.as_mut() else { return Err(self.closed_error()) };
         self.check_poison()?;
@@ -46,7 +47,7 @@ impl Engine {
         let next = version
             .apply(&edit, &mut |meta| match gone.get(&meta.number) {
                 Some(moved) => Arc::clone(moved),
-                None => self.table(meta),
+                None => written.remove(&meta.number).unwrap_or_else(|| self.table(meta)),
             })
             .map_err(|what| {
                 let text = format!("an edit does not fit the tree: {what}");
@@ -75,6 +76,22 @@ impl Engine {
         self.spares.clear();
         self.tree_changed.notify_all();
         Ok(())
+    }
+
+    /// The tables that an edit adds, but for those that it moves, ready to be read. One
+    /// that cannot be read tells so to whoever reads it.
+    fn warm_tables(&self, edit: &VersionEdit) -> HashMap<u64, Arc<Table>> {
+        let is_moved = |number| edit.removed.iter().any(|&(_, removed)| removed == number);
+        let added = edit.added.iter().filter(|(_, meta)| !is_moved(meta.number));
+        added
+            .map(|(_, meta)| {
+                let table = self.table(meta);
+                if let Err(error) = table.warm() {
+                    log::warn!("a table that was just written: {error}");
+                }
+                (meta.number, table)
+            })
+            .collect()
     }
 
     /// Puts the edit into the manifest, or all of `next` into a new one. After an

@@ -93,6 +93,36 @@ fn pinned_memory_counts_and_values_copy_out_when_it_is_much() {
 }
 
 #[test]
+fn a_table_that_was_just_written_is_open_before_it_is_read() {
+    let scratch = Scratch::new();
+    let options = Options::default().maintenance(olive_core::Maintenance::Manual);
+    let db = options.clone().open(scratch.path()).expect("a new database");
+    assert_eq!(db.stats().expect("stats").index_bytes, 0);
+    db.put("k", "v").expect("a put");
+    db.flush().expect("a flush");
+    assert!(db.stats().expect("stats").index_bytes > 0, "nothing was read yet");
+    db.close().expect("a close");
+    let db = options.open(scratch.path()).expect("the database again");
+    assert_eq!(db.stats().expect("stats").index_bytes, 0, "an old one is opened when it is read");
+    assert_eq!(&*db.get("k").expect("a get").expect("the value"), b"v");
+    assert!(db.stats().expect("stats").index_bytes > 0);
+}
+
+#[test]
+fn memory_that_is_kept_for_the_next_memtable_counts_and_is_given_back() {
+    let scratch = Scratch::new();
+    let options = Options::default().maintenance(olive_core::Maintenance::Manual);
+    let db = options.memtable_bytes(1 << 20).open(scratch.path()).expect("a new database");
+    db.put("k", vec![1; 900_000]).expect("a put");
+    assert_eq!(db.stats().expect("stats").spare_bytes, 0);
+    db.flush().expect("a flush");
+    let spare = db.stats().expect("stats").spare_bytes;
+    assert!((900_000..2 << 20).contains(&spare), "{spare} bytes are kept");
+    while db.maintain().expect("a step") != olive_core::Progress::Idle {}
+    assert_eq!(db.stats().expect("stats").spare_bytes, 0, "nothing was flushed for a while");
+}
+
+#[test]
 fn stalls_are_told_by_cause() {
     let scratch = Scratch::new();
     let db = tiny().memtables_max(2).open(scratch.path()).expect("a new database");
