@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Engine, picker_config, writer_options};
-use crate::compaction::{self, Claim, JobContext, OlderTables, Plan, PlanKind};
+use crate::compaction::{self, Claim, JobContext, OlderTables, PickerConfig, Plan, PlanKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::{TableMeta, VersionEdit};
 use crate::format::file_names::FileKind;
@@ -148,11 +148,16 @@ impl Engine {
 
     /// Does one compaction, if one is due; says whether it did.
     pub(super) fn compact_step(&self) -> Result<bool> {
+        self.compact_step_from(self.options.level0_tables)
+    }
+
+    /// The same, level 0 from so many tables on.
+    pub(super) fn compact_step_from(&self, level0_tables: usize) -> Result<bool> {
         self.check_poison()?;
         if self.drop_whole_tables()? {
             return Ok(true);
         }
-        let config = picker_config(&self.options);
+        let config = PickerConfig { level0_tables, ..picker_config(&self.options) };
         let plan = {
             let mut tree = self.tree.lock();
             if tree.paused > 0 || self.check_open().is_err() {

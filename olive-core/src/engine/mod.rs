@@ -72,7 +72,7 @@ use install::Records;
 pub(crate) use read::{Hit, Scan, bounds_of, bounds_of_prefix};
 use snapshots::Snapshots;
 use spares::Spares;
-use threads::Threads;
+use threads::{Rest, Threads};
 use view::View;
 use write::Commit;
 
@@ -124,6 +124,7 @@ pub(crate) struct Engine {
     stalls: Stalls,
     /// When the log was last synced in the background, in nanoseconds of the clock.
     last_sync_ns: AtomicU64,
+    rest: Rest,
     threads: Threads,
     /// Held for the life of the handle.
     lock: Mutex<Option<Box<dyn LockGuard>>>,

@@ -20,7 +20,7 @@ use super::folder::{
 use super::hold::{Stalls, price_step};
 use super::install::Records;
 use super::recovery::{self, Recovered};
-use super::threads::Threads;
+use super::threads::{Rest, Threads};
 use super::view::View;
 use super::write::Commit;
 use super::{Engine, Tree, WorkCounters, arena_bytes};
@@ -345,6 +345,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
     Arc::new(Engine {
         threads: Threads::new(options.compaction_threads),
         wal_io: wal_io(&options, &*vfs, dir),
+        rest: Rest::new(parts.published, vfs.monotonic()),
         vfs,
         dir: dir.to_path_buf(),
         database: parts.database,

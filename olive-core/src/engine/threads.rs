@@ -18,7 +18,8 @@ use super::Engine;
 use super::stall::LOG_SEGMENT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Maintenance;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::stats::nanoseconds;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// How long a thread waits after an error before it tries again, at first.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -28,6 +29,25 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// nothing to wait for looks whether there is something to collect.
 const PROMISE_WITHIN: Duration = Duration::from_millis(8);
 const IDLE: Duration = Duration::from_secs(1);
+/// Once nothing was written for so long, the processor and the disk are free: level 0 is
+/// compacted from fewer tables on, so that reads to come look into fewer.
+const AT_REST: Duration = Duration::from_millis(50);
+const LEVEL0_TABLES_AT_REST: usize = 2;
+
+/// Since when nothing was written.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// The last sequence number that was seen.
+    seq: AtomicU64,
+    since_ns: AtomicU64,
+}
+
+impl Rest {
+    /// From `now` on, behind `seq`.
+    pub(super) fn new(seq: u64, now: Duration) -> Rest {
+        Rest { seq: AtomicU64::new(seq), since_ns: AtomicU64::new(nanoseconds(now)) }
+    }
+}
 
 /// What a thread sleeps on.
 #[derive(Debug)]
@@ -126,7 +146,8 @@ impl Engine {
         })?;
         for (number, bell) in self.threads.compaction.iter().enumerate() {
             self.spawn(format!("olive-compact-{number}"), bell, |engine| {
-                engine.retried("compaction", Engine::compact_all)
+                let wait = engine.retried("compaction", Engine::compact_all);
+                if engine.may_gather_soon() { wait.min(AT_REST) } else { wait }
             })?;
         }
         self.threads.wake_compaction();
@@ -222,9 +243,32 @@ impl Engine {
     }
 
     fn compact_all(&self) -> Result<()> {
-        while !self.threads.are_stopping() && self.compact_step()? {}
+        loop {
+            let level0_tables = match self.is_at_rest() {
+                true => self.options.level0_tables.min(LEVEL0_TABLES_AT_REST),
+                false => self.options.level0_tables,
+            };
+            if self.threads.are_stopping() || !self.compact_step_from(level0_tables)? {
+                break;
+            }
+        }
         self.collect();
         Ok(())
+    }
+
+    /// Whether nothing was written for a while, as far as those who ask can see.
+    fn is_at_rest(&self) -> bool {
+        let (last, now) = (self.published().0, nanoseconds(self.now()));
+        if self.rest.seq.swap(last, Ordering::Relaxed) != last {
+            self.rest.since_ns.store(now, Ordering::Relaxed);
+        }
+        now.saturating_sub(self.rest.since_ns.load(Ordering::Relaxed)) >= nanoseconds(AT_REST)
+    }
+
+    /// Whether level 0 has tables for which a rest is waited for.
+    fn may_gather_soon(&self) -> bool {
+        let tables = self.view.load().version.level(0).len();
+        tables >= LEVEL0_TABLES_AT_REST && !self.is_at_rest()
     }
 
     /// One turn of the sync thread; says when the next is due.

@@ -96,16 +96,11 @@ fn pinned_memory_counts_and_values_copy_out_when_it_is_much() {
 fn a_table_that_was_just_written_is_open_before_it_is_read() {
     let scratch = Scratch::new();
     let options = Options::default().maintenance(olive_core::Maintenance::Manual);
-    let db = options.clone().open(scratch.path()).expect("a new database");
+    let db = options.open(scratch.path()).expect("a new database");
     assert_eq!(db.stats().expect("stats").index_bytes, 0);
     db.put("k", "v").expect("a put");
     db.flush().expect("a flush");
     assert!(db.stats().expect("stats").index_bytes > 0, "nothing was read yet");
-    db.close().expect("a close");
-    let db = options.open(scratch.path()).expect("the database again");
-    assert_eq!(db.stats().expect("stats").index_bytes, 0, "an old one is opened when it is read");
-    assert_eq!(&*db.get("k").expect("a get").expect("the value"), b"v");
-    assert!(db.stats().expect("stats").index_bytes > 0);
 }
 
 #[test]
@@ -120,6 +115,37 @@ fn memory_that_is_kept_for_the_next_memtable_counts_and_is_given_back() {
     assert!((900_000..2 << 20).contains(&spare), "{spare} bytes are kept");
     while db.maintain().expect("a step") != olive_core::Progress::Idle {}
     assert_eq!(db.stats().expect("stats").spare_bytes, 0, "nothing was flushed for a while");
+}
+
+/// Two tables of level 0 are below the option's number, and stay until there is a rest.
+#[test]
+fn level_0_is_gathered_once_nothing_is_written() {
+    for is_manual in [true, false] {
+        let scratch = Scratch::new();
+        let options = Options::default();
+        let manual = olive_core::Maintenance::Manual;
+        let options = if is_manual { options.maintenance(manual) } else { options };
+        let db = options.open(scratch.path()).expect("a new database");
+        for round in 0..2_u8 {
+            for number in 0..100 {
+                db.put(format!("k{number}"), [round; 10]).expect("a put");
+            }
+            db.flush().expect("a flush");
+        }
+        let level0 = || db.stats().expect("stats").levels[0].tables;
+        if is_manual {
+            while db.maintain().expect("a step") != olive_core::Progress::Idle {}
+            assert_eq!(level0(), 2, "a host that steps decides when");
+            continue;
+        }
+        let mut looks = 0;
+        while level0() > 1 {
+            looks += 1;
+            assert!(looks < 6000, "after 30 s level 0 has {} tables", level0());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(&*db.get("k7").expect("a get").expect("the value"), &[1; 10]);
+    }
 }
 
 #[test]
