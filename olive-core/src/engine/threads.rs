@@ -259,7 +259,8 @@ impl Engine {
     /// Whether nothing was written for a while, as far as those who ask can see.
     fn is_at_rest(&self) -> bool {
         let (last, now) = (self.published().0, nanoseconds(self.now()));
-        if self.rest.seq.swap(last, Ordering::Relaxed) != last {
+        if self.rest.seq.load(Ordering::Relaxed) != last {
+            self.rest.seq.store(last, Ordering::Relaxed);
             self.rest.since_ns.store(now, Ordering::Relaxed);
         }
         now.saturating_sub(self.rest.since_ns.load(Ordering::Relaxed)) >= nanoseconds(AT_REST)
