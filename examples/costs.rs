@@ -10,7 +10,7 @@
 //! valgrind knows it, without prefetching: with it, many of them cost nothing.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use olive_core::{Maintenance, Options};
@@ -19,6 +19,7 @@ use olive_examples::random::mix;
 use olive_examples::text::count;
 
 const USAGE: &str = "costs DB [--entries 400000] [--count 40000]";
+const KEYS: u64 = 1 << 20;
 const VALUE: [u8; 100] = [b'v'; 100];
 /// What is counted; the first is the loop alone.
 const OPERATIONS: [&str; 7] = [
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         return run(&path, OPERATIONS[child as usize], entries, times);
     }
     ensure!(times > 0 && entries > 0, "usage: {USAGE}");
+    ensure!(entries + times <= KEYS, "at most {KEYS} keys");
     let valgrind = Command::new("valgrind").arg("--version").output();
     ensure!(valgrind.is_ok_and(|out| out.status.success()), "valgrind is not there: install it");
     ensure!(!path.exists(), "{} is there already", path.display());
@@ -90,6 +92,7 @@ fn counted(path: &Path, operation: usize, entries: u64, times: u64) -> Result<Co
     let out = path.with_extension("callgrind");
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--cache-sim=yes", "--quiet"])
+        .stderr(Stdio::null())
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe()?)
         .arg(path)
@@ -117,8 +120,9 @@ fn counted(path: &Path, operation: usize, entries: u64, times: u64) -> Result<Co
     })
 }
 
+/// Different numbers have different keys, as long as they are below [`KEYS`].
 fn key(number: u64) -> String {
-    format!("{:016}", mix(number) % 10_u64.pow(16))
+    format!("{:016}", number.wrapping_mul(0x9E37_79B1) % KEYS)
 }
 
 fn options() -> Options {
@@ -140,8 +144,13 @@ fn run(path: &Path, operation: &str, entries: u64, times: u64) -> Result<()> {
     let is_write = matches!(operation, "put" | "get, hit in the memtable");
     let fresh: PathBuf = path.with_extension("fresh");
     let db = options().open(if is_write { &fresh } else { path })?;
-    // So that tables are open, and the memtable is as full as it gets.
-    db.get(key(0))?;
+    // So that tables are open and their blocks checked.
+    let mut cursor = db.cursor()?;
+    let mut more = cursor.seek_to_first()?;
+    while more {
+        more = cursor.next()?;
+    }
+    drop(cursor);
     if is_write {
         for number in 0..entries / 4 {
             db.put(key(number), VALUE)?;
