@@ -1,12 +1,12 @@
 //! Many point reads at once, a step of all of them before the next step of any.
 //!
-//! A get waits for memory some five times, for one cache line after the other: leaf and
+//! A get waits for memory some five times, for one cache line after the other: index and
 //! entry in a memtable; filter, block and value in a table. Those of different keys do
 //! not depend on each other. So each step asks for the lines that the next one reads,
 //! and they come while the other keys take theirs.
 //!
 //! ```text
-//! each memtable, newest first     filter line ─▶ leaf ─▶ entry ─▶ compare
+//! each memtable, newest first     index line ─▶ entry ─▶ compare
 //! the tree                        filter lines ─▶ index, block ─▶ search ─▶ value
 //! ```
 
@@ -15,7 +15,7 @@ use super::read::{Candidates, Cost, Hit, check_key};
 use super::view::View;
 use crate::error::Result;
 use crate::key::{KeyspaceId, ScopedKey, SeqNo, Tag};
-use crate::memtable::{self, Memtable};
+use crate::memtable::Memtable;
 use crate::sync::Arc;
 use crate::table::{self, Found, filter_hash};
 use crate::value::Value;
@@ -116,20 +116,18 @@ fn find_in_memtable<'a>(
     outcomes: &mut [Outcome<'a>],
 ) {
     for key in sought {
-        memtable.prefetch_filter(key.hash);
+        memtable.prefetch_index(key.hash);
     }
-    let mut approaches: [Option<memtable::Approach<'a>>; TOGETHER] = [None; TOGETHER];
-    for ((key, outcome), approach) in sought.iter().zip(&*outcomes).zip(&mut approaches) {
-        if outcome.is_none() && memtable.may_contain(key.hash) {
-            *approach = Some(memtable.approach(&key.scoped, seq));
+    for (key, outcome) in sought.iter().zip(&*outcomes) {
+        if outcome.is_none() {
+            memtable.prefetch_entry(key.hash);
         }
     }
-    for approach in approaches.iter().flatten() {
-        approach.ask_for_entry();
-    }
-    for ((key, outcome), approach) in sought.iter().zip(outcomes).zip(&approaches) {
-        if let Some((tag, value)) = approach.and_then(|approach| approach.get()) {
-            let scoped = &*key.scoped;
+    for (key, outcome) in sought.iter().zip(outcomes) {
+        let scoped = &*key.scoped;
+        if outcome.is_none()
+            && let Some((tag, value)) = memtable.get_hashed(scoped, key.hash, seq)
+        {
             *outcome = Some(Ok(Some((tag, Hit::Memtable { memtable, scoped, seq, value, copy }))));
         }
     }

@@ -116,12 +116,10 @@ impl Engine {
         let scoped = ScopedKey::new(keyspace, key);
         let hash = filter_hash(&scoped);
         for memtable in view.memtables() {
-            memtable.prefetch_filter(hash);
+            memtable.prefetch_index(hash);
         }
         for memtable in view.memtables() {
-            if memtable.may_contain(hash)
-                && let Some((tag, value)) = memtable.get(&scoped, seq)
-            {
+            if let Some((tag, value)) = memtable.get_hashed(&scoped, hash, seq) {
                 let mut cost = Cost::default();
                 cost.read(tag, key.len() + value.len());
                 self.count_gets(1, &cost);

@@ -10,13 +10,12 @@
 //! inserts, a reader loads it with Acquire before it searches, and then finds every
 //! entry up to it. Entries above it may or may not be met.
 //!
-//! `arena.rs` owns the memory, `tree.rs` the nodes and the search, `key_filter.rs` tells
-//! which keys need none, `tree_insert.rs` is the writer, `tree_iter.rs` what readers are
-//! given. `run.rs` is for recovery: entries that are gathered, and sorted once.
+//! `arena.rs` owns the memory, `tree.rs` the nodes and the search, `hash_index.rs` leads a
+//! get past both, `tree_insert.rs` is the writer, `tree_iter.rs` what readers are given. `run.rs` is for recovery: entries that are gathered, and sorted once.
 
 #[expect(unsafe_code, reason = "owns raw memory")]
 mod arena;
-mod key_filter;
+mod hash_index;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -43,7 +42,7 @@ use arena::Spare;
 pub use run::{RunBuilder, SortedRun};
 use tree::Tree;
 pub use tree_insert::MemtableWriter;
-pub use tree_iter::{Approach, MemtableIter};
+pub use tree_iter::MemtableIter;
 
 /// Bytes of all arenas that are alive, also those that only a value still holds; and the
 /// memory of one that is not, kept for the next.

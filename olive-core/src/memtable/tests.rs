@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, Kind, SCOPED_KEY_BYTES_MAX, SeqNo, Tag};
 
@@ -102,8 +101,9 @@ fn check_reads(table: &Arc<Memtable>, model: &Model, random: &mut Random, family
         let seq = SeqNo(random.below(model.len() as u64 + 2));
         let at = (scoped.clone(), Reverse(Tag::seek(seq)));
         let expected = model.range(at.clone()..).next().filter(|((k, _), _)| *k == scoped);
-        let found = table.get(&scoped, seq);
-        assert_eq!(found, expected.map(|((_, tag), v)| (tag.0, &v[..])), "{what} {at:?}");
+        let expected = expected.map(|((_, tag), v)| (tag.0, &v[..]));
+        assert_eq!(table.get(&scoped, seq), expected, "{what} {at:?}");
+        assert_eq!(table.get_by_tree(&scoped, seq), expected, "{what} {at:?}");
 
         let moved = if random.below(2) == 0 {
             assert_eq!(iter.seek(internal(&at)).unwrap(), iter.valid());
@@ -340,8 +340,8 @@ fn filled_and_checked(gauge: &ArenaGauge, seed: u64) -> Arc<Memtable> {
         }
     }
     for (key, value) in &model {
-        assert!(table.may_contain(filter_hash(key)), "seed {seed}");
         assert_eq!(table.get(key, SeqNo::MAX).unwrap().1, value, "seed {seed}");
+        assert_eq!(table.get_by_tree(key, SeqNo::MAX).unwrap().1, value, "seed {seed}");
     }
     let mut iter = table.iter();
     let (mut entries, mut keys) = (0, Vec::new());

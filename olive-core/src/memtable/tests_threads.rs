@@ -3,7 +3,6 @@
 
 use super::tests::Random;
 use super::*;
-use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, Kind, SeqNo, Tag};
 use crate::sync::{AtomicU64, Ordering};
@@ -39,7 +38,8 @@ fn check(key_found: InternalKey<'_>, value_found: &[u8], shape: u64) {
 pub(super) fn search(table: &Arc<Memtable>, published: u64, shape: u64, random: &mut Random) {
     let n = 1 + random.below(published);
     let scoped = key(n, shape);
-    assert!(table.may_contain(filter_hash(&scoped)), "the filter has what is published");
+    let by_tree = table.get_by_tree(&scoped, SeqNo(n)).expect("published entries are in the tree");
+    assert_eq!(by_tree.0, Tag::new(SeqNo(n), Kind::Put), "shape {shape}");
     let (tag, found) = table.get(&scoped, SeqNo(n)).expect("published entries are found");
     assert_eq!(tag, Tag::new(SeqNo(n), Kind::Put), "shape {shape}");
     assert_eq!(found, value(n));

@@ -72,9 +72,9 @@ use std::cmp::Ordering as Order;
 
 use super::ArenaGauge;
 use super::arena::{Arena, UNIT_BYTES};
-use super::key_filter::{self, Line};
+use super::hash_index::{self, Line};
 use crate::error::Result;
-use crate::key::{InternalKey, Tag};
+use crate::key::{InternalKey, SeqNo, Tag};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, OwnLines};
 
 /// Entries of a leaf: as many as 4 bits each leave room for a count.
@@ -87,14 +87,14 @@ pub(super) const INNER_BYTES: usize = size_of::<Inner>();
 pub(super) const HEADER_BYTES: usize = 16;
 /// The first leaf stands in the root, a cache line behind its start.
 const FIRST_AT_BYTES: usize = 64;
-/// Behind it come the lines of the filter, up to the end of the root.
-const FILTER_AT_BYTES: usize = (FIRST_AT_BYTES + LEAF_BYTES).next_multiple_of(size_of::<Line>());
+/// Behind it come the lines of the hash index, up to the end of the root.
+const LINES_AT_BYTES: usize = (FIRST_AT_BYTES + LEAF_BYTES).next_multiple_of(size_of::<Line>());
 pub(super) const FIRST_LEAF: LeafAt = LeafAt((FIRST_AT_BYTES / UNIT_BYTES) as u32);
 
-/// The offset of a line of the filter, in units.
+/// The offset of a line of the hash index, in units.
 #[inline]
-fn filter_at(line: usize) -> u32 {
-    ((FILTER_AT_BYTES + line * size_of::<Line>()) / UNIT_BYTES) as u32
+fn line_at(line: usize) -> u32 {
+    ((LINES_AT_BYTES + line * size_of::<Line>()) / UNIT_BYTES) as u32
 }
 
 /// The offset of an entry in the arena, in units of 8 bytes.
@@ -189,7 +189,7 @@ pub(super) struct Tree {
     /// Levels of inner nodes << 32 | the offset of the root: a leaf if there are none.
     pub(super) root: AtomicU64,
     pub(super) last_leaf: AtomicU32,
-    filter_lines: usize,
+    lines: usize,
     /// Written with each insert, and not read by searches.
     pub(super) len: OwnLines<AtomicUsize>,
     /// 0: none yet. Else the offset of an entry << 32 | 1 << 31 | bytes of its key.
@@ -228,11 +228,11 @@ impl Tree {
         reserve_bytes: usize,
         gauge: &ArenaGauge,
     ) -> Result<Tree> {
-        let filter_lines = key_filter::lines_for(capacity_bytes);
-        let root_bytes = FILTER_AT_BYTES + filter_lines * size_of::<Line>();
+        let lines = hash_index::lines_for(capacity_bytes);
+        let root_bytes = LINES_AT_BYTES + lines * size_of::<Line>();
         let tree = Tree {
             arena: Arena::new(root_bytes, capacity_bytes, reserve_bytes, gauge)?,
-            filter_lines,
+            lines,
             root: AtomicU64::new(u64::from(FIRST_LEAF.0)),
             last_leaf: AtomicU32::new(FIRST_LEAF.0),
             len: OwnLines(AtomicUsize::new(0)),
@@ -243,20 +243,42 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The filter's line for a key, by its hash.
+    /// The hash index's line for a key, by its hash.
     #[inline]
-    pub(super) fn filter_line(&self, hash: u64) -> &Line {
-        let line = key_filter::line_of(hash, self.filter_lines);
+    pub(super) fn line(&self, hash: u64) -> &Line {
+        let line = hash_index::line_of(hash, self.lines);
         // SAFETY: in the root, which is zeroed, aligned to a line, and ends behind the last
         // one; changed through atomics only.
-        unsafe { &*self.arena.ptr(filter_at(line), 0).cast::<Line>() }
+        unsafe { &*self.arena.ptr(line_at(line), 0).cast::<Line>() }
     }
 
     /// Asks for it before it is read.
     #[inline]
-    pub(super) fn prefetch_filter(&self, hash: u64) {
-        let line = key_filter::line_of(hash, self.filter_lines);
-        self.prefetch(filter_at(line), size_of::<Line>());
+    pub(super) fn prefetch_line(&self, hash: u64) {
+        let line = hash_index::line_of(hash, self.lines);
+        self.prefetch(line_at(line), size_of::<Line>());
+    }
+
+    /// The newest version of `scoped`, whose hash that is, at or below `seq`.
+    #[inline]
+    pub(super) fn find_hashed(&self, scoped: &[u8], hash: u64, seq: SeqNo) -> Option<Node> {
+        let line = self.line(hash);
+        for node in line.candidates(hash) {
+            // SAFETY: the writer leads to entries of this tree only.
+            let key = unsafe { self.key(node) };
+            if key.scoped == scoped {
+                let is_published = key.tag.seq() <= seq;
+                return if is_published { Some(node) } else { self.search(scoped, seq) };
+            }
+        }
+        if line.may_have_left_out(hash) { self.search(scoped, seq) } else { None }
+    }
+
+    /// The same, for keys and versions that the index does not lead to.
+    #[cold]
+    #[inline(never)]
+    fn search(&self, scoped: &[u8], seq: SeqNo) -> Option<Node> {
+        self.find(InternalKey::seek(scoped, seq))
     }
 
     #[inline]
@@ -527,25 +549,6 @@ impl Tree {
         }
         // SAFETY: the caller's promise.
         (unsafe { self.key(node) }.scoped == target.key.scoped).then_some(node)
-    }
-
-    /// Asks for the entry that a search from `at` will look at, which it may not find there.
-    ///
-    /// # Safety
-    ///
-    /// `at` is a leaf of this tree.
-    #[inline]
-    pub(super) unsafe fn prefetch_entry(&self, at: LeafAt, target: &Target<'_>, bytes: usize) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let leaf = self.leaf(at);
-            let order = SlotOrder(leaf.order.load(Ordering::Acquire));
-            let position = self.position(leaf, order, target);
-            if position < order.count() {
-                let slot = order.slot(position).min(LEAF_ENTRIES - 1);
-                self.prefetch(leaf.nodes[slot].load(Ordering::Acquire), bytes);
-            }
-        }
     }
 
     /// The leaf as it is at one moment, and how many of its entries are before the

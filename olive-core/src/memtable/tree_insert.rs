@@ -69,7 +69,7 @@ pub struct Place {
     /// Of the key, by the window that there was; the mask says whether there was one.
     head: u64,
     mask: u64,
-    /// Of the key, for the filter.
+    /// Of the key, for the hash index.
     hash: u64,
 }
 
@@ -164,7 +164,7 @@ impl MemtableWriter {
     pub fn find(&self, key: InternalKey<'_>) -> Place {
         let tree = &self.table.tree;
         let hash = filter_hash(key.scoped);
-        tree.prefetch_filter(hash);
+        tree.prefetch_line(hash);
         let target = tree.target(key);
         let leaf = last_leaf_of(tree, &target).unwrap_or_else(|| tree.leaf_of(&target));
         Place { leaf, splits: self.inserter.splits, head: target.head, mask: target.mask, hash }
@@ -203,8 +203,6 @@ impl Inserter {
             0 => tree.target(key),
             mask => Target { key, head: place.head, mask },
         };
-        // Before the entry can be met.
-        tree.filter_line(place.hash).set(place.hash);
         let mut at = place.leaf;
         if place.splits != self.splits {
             at = tree.around(&target, at).0.leaf;
@@ -212,6 +210,10 @@ impl Inserter {
         // SAFETY: the only writer's, by `&mut`, so what the tree leads to is what is there.
         unsafe {
             let node = fill(tree, key, value);
+            tree.line(place.hash).insert(place.hash, node, |old| {
+                let old = tree.key(old);
+                (old.scoped == key.scoped).then_some(old.tag < key.tag)
+            });
             let leaf = tree.leaf(at);
             let order = SlotOrder(leaf.order.load(Ordering::Relaxed));
             let position = tree.position(leaf, order, &target);

@@ -4,6 +4,7 @@
 use super::Memtable;
 use super::tree::{FIRST_LEAF, HEADER_BYTES, LEAF_BYTES, LEAF_ENTRIES, LeafAt, LeafRun, Node};
 use crate::error::Result;
+use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, SeqNo, Tag};
 use crate::sync::Arc;
@@ -31,32 +32,39 @@ impl Memtable {
     #[must_use]
     #[inline]
     pub fn get(&self, scoped: &[u8], seq: SeqNo) -> Option<(Tag, &[u8])> {
+        self.get_hashed(scoped, filter_hash(scoped), seq)
+    }
+
+    /// The same, for who knows the key's `filter_hash`.
+    #[must_use]
+    #[inline]
+    pub fn get_hashed(&self, scoped: &[u8], hash: u64, seq: SeqNo) -> Option<(Tag, &[u8])> {
+        let node = self.tree.find_hashed(scoped, hash, seq)?;
+        // SAFETY: found in this tree.
+        unsafe { Some((self.tree.key(node).tag, self.tree.value(node))) }
+    }
+
+    /// What [`get`](Self::get) gives, by the tree alone.
+    #[cfg(test)]
+    pub(super) fn get_by_tree(&self, scoped: &[u8], seq: SeqNo) -> Option<(Tag, &[u8])> {
         let node = self.tree.find(InternalKey::seek(scoped, seq))?;
         // SAFETY: found in this tree.
         unsafe { Some((self.tree.key(node).tag, self.tree.value(node))) }
     }
 
-    /// Whether there may be entries of the key whose `filter_hash`
-    /// this is: false is certain, of all that was published before.
-    #[must_use]
+    /// Asks for the line of the hash index that a [`get`](Self::get) reads first.
     #[inline]
-    pub fn may_contain(&self, hash: u64) -> bool {
-        self.tree.filter_line(hash).has(hash)
+    pub fn prefetch_index(&self, hash: u64) {
+        self.tree.prefetch_line(hash);
     }
 
-    /// Asks for what [`may_contain`](Self::may_contain) reads.
+    /// Asks for the entry that a [`get`](Self::get) will find, if there is one. Reads the
+    /// line of the hash index.
     #[inline]
-    pub fn prefetch_filter(&self, hash: u64) {
-        self.tree.prefetch_filter(hash);
-    }
-
-    /// Begins a [`get`](Self::get) that is made in steps, among those for other keys.
-    #[must_use]
-    #[inline]
-    pub fn approach<'a>(&'a self, scoped: &'a [u8], seq: SeqNo) -> Approach<'a> {
-        let key = InternalKey::seek(scoped, seq);
-        let leaf = self.tree.leaf_of(&self.tree.target(key));
-        Approach { table: self, key, leaf }
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Some(node) = self.tree.line(hash).candidates(hash).next() {
+            self.tree.prefetch(node.0, AHEAD_BYTES);
+        }
     }
 
     /// The same as a handle: a copy if it is small or if `copy` says so, otherwise
@@ -68,7 +76,7 @@ impl Memtable {
         seq: SeqNo,
         copy: bool,
     ) -> Option<(Tag, Value)> {
-        let node = self.tree.find(InternalKey::seek(scoped, seq))?;
+        let node = self.tree.find_hashed(scoped, filter_hash(scoped), seq)?;
         // SAFETY: found in this tree.
         unsafe { Some((self.tree.key(node).tag, value_of(self, node, copy))) }
     }
@@ -83,38 +91,6 @@ impl Memtable {
             count: 0,
         };
         MemtableIter { table: Arc::clone(self), run, position: 0 }
-    }
-}
-
-/// A search on its way: each step asks for the cache lines of the next, which come while
-/// other searches make theirs.
-#[derive(Debug, Clone, Copy)]
-pub struct Approach<'a> {
-    table: &'a Memtable,
-    key: InternalKey<'a>,
-    /// Of the table, at or before the key.
-    leaf: LeafAt,
-}
-
-impl<'a> Approach<'a> {
-    /// Asks for the entry, once the leaf's lines may have come.
-    #[inline]
-    pub fn ask_for_entry(&self) {
-        let tree = &self.table.tree;
-        // SAFETY: `approach` found the leaf in this tree.
-        unsafe { tree.prefetch_entry(self.leaf, &tree.target(self.key), AHEAD_BYTES) }
-    }
-
-    /// What [`Memtable::get`] gives.
-    #[must_use]
-    #[inline]
-    pub fn get(&self) -> Option<(Tag, &'a [u8])> {
-        let tree = &self.table.tree;
-        // SAFETY: `approach` found the leaf in this tree, and the entry is found there.
-        unsafe {
-            let node = tree.find_from(self.leaf, &tree.target(self.key))?;
-            Some((tree.key(node).tag, tree.value(node)))
-        }
     }
 }
 

@@ -42,7 +42,7 @@ fn check_all(table: &Arc<Memtable>, present: &[u64], what: &str) {
     for n in 0..present[present.len() - 1] + 3 {
         let (scoped, at) = (key(n), present.partition_point(|&p| p < n));
         let is_there = present.get(at) == Some(&n);
-        assert_eq!(table.get(&scoped, SeqNo::MAX).is_some(), is_there, "{what}: get {n}");
+        assert_eq!(table.get_by_tree(&scoped, SeqNo::MAX).is_some(), is_there, "{what}: get {n}");
         let target = InternalKey::seek(&scoped, SeqNo::MAX);
         let found = iter.seek(target).unwrap().then(|| number(&iter));
         assert_eq!(found, present.get(at).copied(), "{what}: seek {n}");
@@ -192,7 +192,10 @@ fn an_inner_node_that_is_being_changed_never_leads_too_far_to_the_right() {
                     insert_child(inner, place + 1, child, || {
                         looks += 1;
                         for &n in &present {
-                            assert!(table.get(&key(n), SeqNo::MAX).is_some(), "{n} is lost");
+                            assert!(
+                                table.get_by_tree(&key(n), SeqNo::MAX).is_some(),
+                                "{n} is lost"
+                            );
                         }
                     });
                     assert!(looks > 0 || place + 1 == count);
