@@ -23,7 +23,8 @@ pub(crate) use std::sync::{Arc, OnceLock};
 #[cfg(all(test, olive_shuttle))]
 pub(crate) use primitives::explore;
 pub(crate) use primitives::{
-    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, yield_now,
+    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, EventCount, Mutex, MutexGuard,
+    yield_now,
 };
 
 /// Something on cache lines of its own: what one thread writes all the time does not take

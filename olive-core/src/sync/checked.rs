@@ -176,6 +176,41 @@ impl Condvar {
     }
 }
 
+/// How often something came to pass, and who waits for the next time.
+#[derive(Debug, Default)]
+pub(crate) struct EventCount {
+    /// The count, and who began to wait since it was last advanced.
+    state: Mutex<(u32, u32)>,
+    advanced: Condvar,
+}
+
+impl EventCount {
+    pub(crate) fn now(&self) -> u32 {
+        self.state.lock().0
+    }
+
+    pub(crate) fn wait(&self, seen: u32) {
+        let mut state = self.state.lock();
+        state.1 += 1;
+        while state.0 == seen {
+            state = self.advanced.wait(state);
+        }
+    }
+
+    pub(crate) fn waiters(&self) -> u32 {
+        self.state.lock().1
+    }
+
+    pub(crate) fn advance(&self) -> u32 {
+        let mut state = self.state.lock();
+        state.0 += 1;
+        let waiters = std::mem::take(&mut state.1);
+        drop(state);
+        self.advanced.notify_all();
+        waiters
+    }
+}
+
 /// Runs `test` under many schedules, half of them drawn at each point, half by
 /// priorities with few changes (Burckhardt and others, "A randomized scheduler with
 /// probabilistic guarantees of finding bugs", 2010), and prints how many.

@@ -1,17 +1,17 @@
 //! Group commit: who waits while a sync runs shares the next one.
 //!
 //! ```text
-//! wait(position):  lock
-//!                  until synced >= position:
-//!                      someone syncs        sleep
+//! wait(position):  until synced >= position:
+//!                      someone syncs        sleep until that sync ends
 //!                      nobody does          lead: take the sealed segments and the active
-//!                                           file, note `appended`, unlock; sync them oldest
-//!                                           first; lock; synced = what was noted; wake all
+//!                                           file, note `appended`; sync them oldest first;
+//!                                           synced = what was noted; wake all
 //! ```
 //!
 //! Those who were woken by one sync come back with their next records a moment after the
 //! next leader has begun, and would be half of the writers in every sync. So a leader
-//! first gives way to them, where there were any, until nobody appends.
+//! first gives way to them: until as many wait as were woken, or for a while that is as
+//! long as it has paid lately.
 //!
 //! `appended` is published after a record's bytes are in the page cache, so a sync
 //! that begins later covers them. Segments are synced in order, so a synced record
@@ -23,11 +23,13 @@ use std::path::PathBuf;
 use super::WalPosition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::wal_record::SEGMENT_HEADER_BYTES;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, yield_now};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, EventCount, Mutex, Ordering, yield_now};
 use crate::vfs::{SharedMap, VfsFile};
 
-/// How often a leader gives way at the most.
-const CHANCES_MAX: u32 = 16;
+/// How often a leader gives way to those who were woken: twice as often each time that all
+/// of them came, half as often where some did not.
+const CHANCES_MIN: u32 = 16;
+const CHANCES_MAX: u32 = 256;
 
 /// Syncs the log, for everyone who waits at the same time at once.
 #[derive(Debug)]
@@ -41,9 +43,14 @@ pub struct LogSync {
     whole: AtomicBool,
     /// Whether `State::poison` is set, for who does not hold the lock.
     is_poisoned: AtomicBool,
+    /// Whether someone syncs.
+    led: AtomicBool,
+    /// Syncs that ended.
+    done: EventCount,
+    /// How many the last one woke, and how often the next leader gives way to them.
+    woken: AtomicU32,
+    chances: AtomicU32,
     state: Mutex<State>,
-    /// A sync ended.
-    done: Condvar,
 }
 
 #[derive(Debug)]
@@ -51,11 +58,6 @@ struct State {
     /// Segments with an end mark that is not synced, oldest first.
     sealed: Vec<Sealed>,
     active: (Arc<dyn VfsFile>, PathBuf),
-    /// Whether someone syncs.
-    led: bool,
-    /// Who sleeps until a sync ends, and how many did when the last one ended.
-    waiting: u32,
-    woken: u32,
     poison: Option<Error>,
 }
 
@@ -97,15 +99,11 @@ impl LogSync {
             syncs: AtomicU64::new(0),
             whole: AtomicBool::new(false),
             is_poisoned: AtomicBool::new(false),
-            state: Mutex::new(State {
-                sealed: Vec::new(),
-                active: (file, path),
-                led: false,
-                waiting: 0,
-                woken: 0,
-                poison: None,
-            }),
-            done: Condvar::new(),
+            led: AtomicBool::new(false),
+            done: EventCount::default(),
+            woken: AtomicU32::new(0),
+            chances: AtomicU32::new(CHANCES_MIN),
+            state: Mutex::new(State { sealed: Vec::new(), active: (file, path), poison: None }),
         }
     }
 
@@ -133,31 +131,18 @@ impl LogSync {
             )));
         }
         loop {
-            let mut state = self.state.lock();
-            while state.led && state.poison.is_none() && self.synced() < position {
-                state.waiting += 1;
-                state = self.done.wait(state);
-                state.waiting -= 1;
-            }
-            if let Some(error) = &state.poison {
-                return Err(error.clone());
-            }
+            let ended = self.done.now();
+            self.check()?;
             if self.synced() >= position {
                 return Ok(());
             }
-            state.led = true;
-            if state.woken > 0 {
-                drop(state);
-                self.give_way();
-                state = self.state.lock();
+            // Who leads says when that ends only after `ended` was taken, so a wait for it
+            // is not too late.
+            if self.led.swap(true, Ordering::Acquire) {
+                self.done.wait(ended);
+            } else {
+                self.lead(extent);
             }
-            let batch = Batch {
-                sealed: std::mem::take(&mut state.sealed),
-                active: state.active.clone(),
-                end: self.appended(),
-            };
-            drop(state);
-            self.lead(batch, extent);
         }
     }
 
@@ -244,7 +229,7 @@ impl LogSync {
         });
         let error = error.clone();
         self.is_poisoned.store(true, Ordering::Release);
-        self.done.notify_all();
+        self.done.advance();
         error
     }
 
@@ -257,22 +242,35 @@ impl LogSync {
             .unwrap_or_else(|| Error::new(ErrorKind::Poisoned, "the log takes no more writes"))
     }
 
-    /// Lets other threads run until they append no more, or have had their chances.
+    /// Lets other threads run until those who were woken wait again, or for a while.
     fn give_way(&self) {
-        let mut appended = self.appended();
-        for _ in 0..CHANCES_MAX {
-            yield_now();
-            let now = self.appended();
-            if now == appended {
-                return;
+        let woken = self.woken.load(Ordering::Relaxed);
+        let chances = self.chances.load(Ordering::Relaxed);
+        let all_came = (0..chances).any(|_| {
+            let all_came = self.done.waiters() >= woken;
+            if !all_came {
+                yield_now();
             }
-            appended = now;
-        }
+            all_came
+        });
+        let next = if all_came { chances * 2 } else { chances / 2 };
+        self.chances.store(next.clamp(CHANCES_MIN, CHANCES_MAX), Ordering::Relaxed);
     }
 
-    /// Syncs `batch` without the lock, publishes the outcome, and wakes all.
-    fn lead(&self, mut batch: Batch, extent: Extent) {
+    /// Syncs what is appended, publishes the outcome, and wakes all. By who has set `led`.
+    fn lead(&self, extent: Extent) {
         let led = Led { log: self };
+        if self.woken.load(Ordering::Relaxed) > 0 {
+            self.give_way();
+        }
+        let mut batch = {
+            let mut state = self.state.lock();
+            Batch {
+                sealed: std::mem::take(&mut state.sealed),
+                active: state.active.clone(),
+                end: self.appended(),
+            }
+        };
         for sealed in &mut batch.sealed {
             drop(sealed.map.take());
         }
@@ -313,10 +311,8 @@ impl Drop for Led<'_> {
         if std::thread::panicking() {
             self.log.poison(&Error::new(ErrorKind::Io, "a sync of the log panicked"));
         }
-        let mut state = self.log.state.lock();
-        state.led = false;
-        state.woken = state.waiting;
-        drop(state);
-        self.log.done.notify_all();
+        self.log.led.store(false, Ordering::Release);
+        let woken = self.log.done.advance();
+        self.log.woken.store(woken, Ordering::Relaxed);
     }
 }
