@@ -1,7 +1,7 @@
 //! Writes a table: streams data blocks, then says where they are.
 //!
 //! ```text
-//! add ─► BlockBuilder ─full─► buffer ─256 KiB─► file ─each 8 MiB─► sync
+//! add ─► BlockBuilder ─full─► buffer ──2 MiB─► file ─each 8 MiB─► sync
 //!           └ values of 64 KiB and more: a block of their own, not copied
 //! finish: index · filter · properties · section list · footer ─► sync ─► read back
 //! ```
@@ -33,7 +33,10 @@ const PAGE_LOSS_BYTES_MAX: u64 = PAGE_BYTES / 16;
 const BLOCK_ALIGN_BYTES: u64 = 8;
 /// From here on a value has a block of its own and is not copied.
 const LARGE_VALUE_BYTES: usize = 64 << 10;
-const BUFFER_BYTES: usize = 256 << 10;
+/// Files are written in pieces of this, each at a multiple of it. A file system that keeps
+/// in one piece what was written as one (XFS, ext4 from Linux 6.16 on) has huge pages of
+/// them, which a mapping leads to with one entry of the processor's tables.
+const WRITE_BYTES: usize = 2 << 20;
 /// How much is written between syncs: one at the end would stall others' writes.
 const SYNC_STEP_BYTES: u64 = 8 << 20;
 
@@ -391,13 +394,19 @@ impl Sink {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if bytes.len() < BUFFER_BYTES {
+        if bytes.len() < WRITE_BYTES {
             self.buffer.extend_from_slice(bytes);
             return self.write_if_full();
         }
-        self.write_buffer()?;
-        // In steps, so that a value of a gigabyte is not synced at once.
-        bytes.chunks(SYNC_STEP_BYTES as usize).try_for_each(|chunk| self.write(chunk))
+        // What makes whole pieces of its own is not copied.
+        let missing = self.buffer.len().next_multiple_of(WRITE_BYTES) - self.buffer.len();
+        let (missing, bytes) = bytes.split_at(missing);
+        self.buffer.extend_from_slice(missing);
+        self.write_if_full()?;
+        let (whole, rest) = bytes.split_at(bytes.len() / WRITE_BYTES * WRITE_BYTES);
+        whole.chunks(WRITE_BYTES).try_for_each(|piece| self.write(piece))?;
+        self.buffer.extend_from_slice(rest);
+        Ok(())
     }
 
     fn append_section(&mut self, bytes: &[u8]) -> Result<Section> {
@@ -412,13 +421,15 @@ impl Sink {
     }
 
     fn write_if_full(&mut self) -> Result<()> {
-        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.write_buffer() }
+        let whole = self.buffer.len() / WRITE_BYTES * WRITE_BYTES;
+        if whole == 0 { Ok(()) } else { self.write_buffer(whole) }
     }
 
-    fn write_buffer(&mut self) -> Result<()> {
+    /// Writes the first `len` bytes of the buffer.
+    fn write_buffer(&mut self, len: usize) -> Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = self.write(&buffer);
-        buffer.clear();
+        let result = buffer[..len].chunks(WRITE_BYTES).try_for_each(|piece| self.write(piece));
+        buffer.drain(..len);
         self.buffer = buffer;
         result
     }
@@ -437,7 +448,7 @@ impl Sink {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.write_buffer()?;
+        self.write_buffer(self.buffer.len())?;
         self.sync()
     }
 }
