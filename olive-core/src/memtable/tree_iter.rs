@@ -29,6 +29,10 @@ pub struct MemtableIter {
 
 impl Memtable {
     /// The newest version of `scoped` at or below `seq`, in place.
+    #[cfg_attr(
+        not(any(test, feature = "internals")),
+        expect(dead_code, reason = "the engine knows the hash")
+    )]
     #[must_use]
     #[inline]
     pub fn get(&self, scoped: &[u8], seq: SeqNo) -> Option<(Tag, &[u8])> {
