@@ -11,7 +11,8 @@
 //! entry up to it. Entries above it may or may not be met.
 //!
 //! `arena.rs` owns the memory, `tree.rs` the nodes and the search, `hash_index.rs` leads a
-//! get past both, `tree_insert.rs` is the writer, `tree_iter.rs` what readers are given. `run.rs` is for recovery: entries that are gathered, and sorted once.
+//! get past both, `tree_insert.rs` is the writer, `tree_iter.rs` what readers are given.
+//! `run.rs` is for recovery: entries that are gathered, and sorted once.
 
 #[expect(unsafe_code, reason = "owns raw memory")]
 mod arena;

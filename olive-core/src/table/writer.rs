@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! add ─► BlockBuilder ─full─► buffer ──2 MiB─► file ─each 8 MiB─► sync
-//!           └ values of 64 KiB and more: a block of their own, not copied
+//!           └ values of 64 KiB and more: a block of their own
 //! finish: index · filter · properties · section list · footer ─► sync ─► read back
 //! ```
 //!
@@ -31,7 +31,7 @@ const PAGE_BYTES: u64 = 4096;
 /// How much of a page may stay empty so that the next block starts with a page.
 const PAGE_LOSS_BYTES_MAX: u64 = PAGE_BYTES / 16;
 const BLOCK_ALIGN_BYTES: u64 = 8;
-/// From here on a value has a block of its own and is not copied.
+/// From here on a value has a block of its own, and goes past the block builder.
 const LARGE_VALUE_BYTES: usize = 64 << 10;
 /// Files are written in pieces of this, each at a multiple of it. A file system that keeps
 /// in one piece what was written as one (XFS, ext4 from Linux 6.16 on) has huge pages of

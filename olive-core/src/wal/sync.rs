@@ -136,8 +136,8 @@ impl LogSync {
             if self.synced() >= position {
                 return Ok(());
             }
-            // Who leads says when that ends only after `ended` was taken, so a wait for it
-            // is not too late.
+            // Whoever leads now counts its end after `ended` was taken, so that a wait for
+            // that end is not too late.
             if self.led.swap(true, Ordering::Acquire) {
                 self.done.wait(ended);
             } else {
