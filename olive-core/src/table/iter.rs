@@ -158,7 +158,8 @@ impl TableIter {
                 if let Some(next) = core.index().block(i + 1) {
                     prefetch_start(open::slice(mapping, next));
                 }
-                self.ahead.step(mapping, (before, i), at.offset as usize, self.scan);
+                let here = at.offset as usize;
+                self.ahead.step(mapping, core.warmth(), (before, i), here, self.scan);
                 if self.scan {
                     core.check_all(path, mapping, at)?;
                 } else {

@@ -21,6 +21,7 @@ use crate::format::{BadBytes, checksum};
 use crate::key::{InternalKey, SeqNo, Tag};
 use crate::options::{ChecksumPolicy, TableIo};
 use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::table::ahead::Warmth;
 use crate::table::{Found, TableReadOptions};
 use crate::vfs::{self, Access, Mapping, Vfs, VfsFile};
 
@@ -187,6 +188,7 @@ pub(super) struct Core {
     /// One bit a block: it was checked since the table was opened. Empty where every
     /// read checks.
     verified: Box<[AtomicU64]>,
+    warmth: Warmth,
 }
 
 impl Core {
@@ -211,7 +213,15 @@ impl Core {
             options.io == TableIo::Mapped && options.checksum_policy == ChecksumPolicy::FirstRead;
         let words = if once { index.blocks().div_ceil(64) } else { 0 };
         let verified = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Ok(Core { source, index, filter, properties, data_bytes, verified })
+        Ok(Core {
+            source,
+            index,
+            filter,
+            properties,
+            data_bytes,
+            verified,
+            warmth: Warmth::default(),
+        })
     }
 
     #[inline]
@@ -221,6 +231,10 @@ impl Core {
 
     pub(super) fn index(&self) -> &Index {
         &self.index
+    }
+
+    pub(super) fn warmth(&self) -> &Warmth {
+        &self.warmth
     }
 
     pub(super) fn source(&self) -> &Source {
