@@ -15,6 +15,9 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so many failures in a row of the work that it waits for, a write fails too.
 const FAILURES_MAX: u32 = 4;
+/// How much of what was waited too long counts: a process that was stopped for a minute
+/// has not paid for a minute.
+const CREDIT_NS_MAX: u64 = 20_000_000;
 /// While a memtable fills, the price is looked at so often, or each so many bytes.
 const PRICES_A_MEMTABLE: usize = 16;
 const PRICE_STEP_BYTES_MAX: usize = 1 << 20;
@@ -26,6 +29,8 @@ pub(super) struct Stalls {
     price_ns: AtomicU64,
     price_cause: AtomicU64,
     owed_ns: AtomicU64,
+    /// Nanoseconds that were waited beyond what was owed.
+    credit_ns: AtomicU64,
     counts: [AtomicU64; Cause::ALL.len()],
     times_ns: [AtomicU64; Cause::ALL.len()],
     /// Whether the sync thread knows that there is something to sync.
@@ -38,11 +43,20 @@ impl Stalls {
         self.times_ns[cause as usize].fetch_add(nanoseconds(time), Ordering::Relaxed);
     }
 
-    /// Takes a payment off what is owed, by whoever else pays at the same time too.
-    fn take_off(&self, paid_ns: u64) {
-        let less = |owed: u64| Some(owed.saturating_sub(paid_ns));
+    /// Takes a payment off what is owed; whether it is still to be waited for, and not
+    /// covered by what was waited too long before.
+    fn take_payment(&self, pay_ns: u64) -> bool {
+        let less = |owed: u64| Some(owed.saturating_sub(pay_ns));
         // It always has an answer, so it cannot fail.
         let _ = self.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let covered = |credit: u64| credit.checked_sub(pay_ns);
+        self.credit_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, covered).is_err()
+    }
+
+    /// Keeps what was waited beyond a payment for those to come.
+    fn overslept(&self, ns: u64) {
+        let more = |credit: u64| Some(credit.saturating_add(ns).min(CREDIT_NS_MAX));
+        let _ = self.credit_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
     pub(super) fn stats(&self) -> Vec<StallStats> {
@@ -122,14 +136,16 @@ impl Engine {
         if owed < pay_ns || self.options.maintenance == Maintenance::Manual {
             return Ok(());
         }
-        self.stalls.take_off(pay_ns);
+        if !self.stalls.take_payment(pay_ns) {
+            return Ok(());
+        }
         let wait = deadline.left(self).unwrap_or(stall::PAY).min(stall::PAY);
         let began = self.now();
         let tree = self.tree.lock();
         drop(self.tree_changed.wait_timeout(tree, wait));
         let waited = self.now().saturating_sub(began);
-        // The system may oversleep: what was paid too much is not owed again.
-        self.stalls.take_off(nanoseconds(waited).saturating_sub(pay_ns));
+        // Where others have the processors, it may be long until a sleeper has one again.
+        self.stalls.overslept(nanoseconds(waited).saturating_sub(pay_ns));
         let cause = Cause::ALL[self.stalls.price_cause.load(Ordering::Relaxed) as usize];
         self.stalls.note(cause, waited);
         deadline.check(self, cause)
@@ -190,5 +206,34 @@ impl Deadline {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_waited_too_long_pays_for_what_comes_next() {
+        let stalls = Stalls::default();
+        stalls.owed_ns.store(2_100, Ordering::Relaxed);
+        assert!(stalls.take_payment(500), "nothing was paid before");
+        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 1_600);
+        stalls.overslept(1_200);
+        assert_eq!([(); 3].map(|()| stalls.take_payment(500)), [false, false, true]);
+        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 100);
+        stalls.overslept(400);
+        assert!(!stalls.take_payment(500), "what is left over is kept too");
+        assert!(stalls.take_payment(500));
+        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_long_sleep_pays_for_no_more_than_a_little() {
+        let stalls = Stalls::default();
+        stalls.overslept(u64::MAX);
+        stalls.overslept(u64::MAX);
+        let free = (0..).take_while(|_| !stalls.take_payment(500_000)).count();
+        assert_eq!(free, 40);
     }
 }
