@@ -235,8 +235,8 @@ impl Engine {
         while !self.threads.are_stopping() && self.flush_step()? {
             flushed = true;
         }
-        if !flushed {
-            // Nothing was written for a while that would need it soon.
+        if !flushed && !self.view.load().memtable.wants_spare() {
+            // Nothing was flushed for a while, and nothing will be soon.
             self.gauge.release_spare();
         }
         Ok(())

@@ -19,9 +19,11 @@
 //! the next ones before ([`Arena::populate_ahead`]), and the mapping of an arena that is
 //! dropped is kept for the next one of its size ([`Spare`]), as it is: who needs zeros
 //! asks for them. What is kept in vain has a limit: of a large one only the first part
-//! stays in memory.
+//! stays in memory. Where nothing was kept, the other thread makes one once an arena is
+//! half full, so that the first entries of the next find their memory in place.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
 use std::ptr::NonNull;
 
 use super::ArenaGauge;
@@ -114,6 +116,29 @@ impl Spare {
 }
 
 impl Mapped {
+    fn new(bytes: usize) -> io::Result<Mapped> {
+        let map = memmap2::MmapOptions::new().len(bytes).no_reserve_swap().map_anon()?;
+        #[cfg(target_os = "linux")]
+        if bytes >= HUGE_BYTES_MIN {
+            // A kernel without huge pages refuses: then there are none.
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
+        Ok(Mapped { map, populated: AtomicUsize::new(0) })
+    }
+
+    /// Brings the first `end` bytes into memory, but for those that were already.
+    fn populate_to(&self, end: usize) {
+        let end = end.min(self.map.len());
+        let from = self.populated.fetch_max(end, Ordering::Relaxed);
+        #[cfg(target_os = "linux")]
+        if from < end {
+            // Kernels before 5.14 do not know it: then who writes first pays for it.
+            let _ = self.map.advise_range(memmap2::Advice::PopulateWrite, from, end - from);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = from;
+    }
+
     /// Gives the system back what lies past the first `bytes`.
     fn shrink_to(&self, bytes: usize) {
         let populated = self.populated.load(Ordering::Relaxed);
@@ -229,22 +254,41 @@ impl Arena {
     }
 
     /// Has the pages that will be used next brought into memory, as far ahead as is used
-    /// already, but not too far. By any thread; an arena of little use is left alone.
+    /// already, but not too far; and those that the next arena will use first. By any
+    /// thread; an arena of little use is left alone.
     pub(super) fn populate_ahead(&self) {
-        let Some((mapped, end)) = self.ahead() else { return };
-        let from = mapped.populated.fetch_max(end, Ordering::Relaxed);
-        #[cfg(target_os = "linux")]
-        if from < end {
-            // Kernels before 5.14 do not know it: then who writes first pays for it.
-            let _ = mapped.map.advise_range(memmap2::Advice::PopulateWrite, from, end - from);
+        if let Some((mapped, end)) = self.ahead() {
+            mapped.populate_to(end);
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = from;
+        if self.lacks_spare()
+            && let Ok(mapped) = Mapped::new(self.mapped_bytes())
+        {
+            mapped.populate_to(self.root_bytes + AHEAD_BYTES_MAX);
+            let unwanted = self.gauge.spare().put(mapped);
+            drop(unwanted);
+        }
     }
 
     /// Whether there is something for [`populate_ahead`](Arena::populate_ahead) to do.
     pub(super) fn lacks_memory_ahead(&self) -> bool {
-        self.ahead().is_some()
+        self.ahead().is_some() || self.lacks_spare()
+    }
+
+    /// Whether the next arena should find memory that is in place already.
+    pub(super) fn wants_spare(&self) -> bool {
+        self.mapped_bytes() >= HUGE_BYTES_MIN && self.used_bytes() >= self.capacity_bytes / 2
+    }
+
+    fn lacks_spare(&self) -> bool {
+        self.wants_spare() && matches!(*self.gauge.spare(), Spare::Empty)
+    }
+
+    /// Bytes of its mapping; 0: it is none.
+    fn mapped_bytes(&self) -> usize {
+        match &self.backing {
+            Backing::Mapped(Some(mapped)) => mapped.map.len(),
+            _ => 0,
+        }
     }
 
     /// Up to where the memory should be in place, where it is not.
@@ -318,21 +362,10 @@ fn from_system(
     gauge: &ArenaGauge,
 ) -> std::result::Result<(NonNull<u8>, Backing), String> {
     let spare = gauge.spare().take(bytes);
-    if let Some(mut mapped) = spare {
-        let base = NonNull::new(mapped.map.as_mut_ptr()).ok_or("mapped at null")?;
-        return Ok((base, Backing::Mapped(Some(mapped))));
-    }
-    let mut map = memmap2::MmapOptions::new()
-        .len(bytes)
-        .no_reserve_swap()
-        .map_anon()
-        .map_err(|e| e.to_string())?;
-    #[cfg(target_os = "linux")]
-    if bytes >= HUGE_BYTES_MIN {
-        // A kernel without huge pages refuses: then there are none.
-        let _ = map.advise(memmap2::Advice::HugePage);
-    }
-    let base = NonNull::new(map.as_mut_ptr()).ok_or("mapped at null")?;
-    let mapped = Mapped { map, populated: AtomicUsize::new(0) };
+    let mut mapped = match spare {
+        Some(mapped) => mapped,
+        None => Mapped::new(bytes).map_err(|e| e.to_string())?,
+    };
+    let base = NonNull::new(mapped.map.as_mut_ptr()).ok_or("mapped at null")?;
     Ok((base, Backing::Mapped(Some(mapped))))
 }

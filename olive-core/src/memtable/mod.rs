@@ -154,8 +154,8 @@ impl Memtable {
         tree_insert::entries_bytes_max(entries, bytes)
     }
 
-    /// Brings the memory into place that inserts will need next, so that the writer does
-    /// not wait for it. For a thread beside the writer.
+    /// Brings the memory into place that inserts will need next, here and in the memtable
+    /// that follows, so that the writer does not wait for it. For a thread beside it.
     pub fn populate_ahead(&self) {
         self.tree.arena.populate_ahead();
     }
@@ -164,6 +164,12 @@ impl Memtable {
     #[must_use]
     pub fn lacks_memory_ahead(&self) -> bool {
         self.tree.arena.lacks_memory_ahead()
+    }
+
+    /// Whether memory that is kept for the next memtable will be used soon.
+    #[must_use]
+    pub fn wants_spare(&self) -> bool {
+        self.tree.arena.wants_spare()
     }
 
     /// Arena bytes taken.

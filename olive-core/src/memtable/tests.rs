@@ -415,6 +415,34 @@ fn memory_is_brought_in_ahead_once_an_arena_is_in_use() {
     assert_eq!(table.len(), 1);
 }
 
+#[cfg(not(miri))]
+#[test]
+fn a_table_half_full_has_memory_made_for_the_next() {
+    let gauge = ArenaGauge::new();
+    let (table, mut writer) = Memtable::new(32 << 20, &gauge).unwrap();
+    let mut fill = |n, mib: usize| {
+        writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(n), Kind::Put)), &vec![7; mib << 20]);
+        table.populate_ahead();
+    };
+    fill(1, 15);
+    assert!(!table.wants_spare());
+    assert_eq!(gauge.spare_bytes(), 0);
+    fill(2, 1);
+    assert!(table.wants_spare() && !table.lacks_memory_ahead());
+    // Its index and the first entries.
+    let made = gauge.spare_bytes();
+    assert!((8 << 20..16 << 20).contains(&made), "{made}");
+    fill(3, 1);
+    assert_eq!(gauge.spare_bytes(), made, "one is enough");
+    let (next, mut next_writer) = Memtable::new(32 << 20, &gauge).unwrap();
+    assert_eq!(gauge.spare_bytes(), 0, "it was taken");
+    next_writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(4), Kind::Put)), b"v");
+    assert_eq!(next.get(b"k", SeqNo::MAX).unwrap().1, b"v");
+    gauge.keep_none();
+    table.populate_ahead();
+    assert_eq!(gauge.spare_bytes(), 0, "none is made that nobody may keep");
+}
+
 #[test]
 fn an_empty_table_has_nothing_either_way() {
     let (table, _) = Memtable::new(0, &ArenaGauge::new()).unwrap();
