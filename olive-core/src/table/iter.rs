@@ -154,7 +154,10 @@ impl TableIter {
                 if self.bytes.is_none() {
                     self.bytes = Some(Arc::clone(mapping));
                 }
-                prefetch_start(open::slice(mapping, at));
+                // A walk forward has asked for this one at the last.
+                if before.is_none_or(|before| before + 1 != i) {
+                    prefetch_start(open::slice(mapping, at));
+                }
                 if let Some(next) = core.index().block(i + 1) {
                     prefetch_start(open::slice(mapping, next));
                 }
@@ -178,9 +181,13 @@ impl TableIter {
         self.base = (at.offset - self.bytes_at) as usize;
         let bytes = block_bytes(self.bytes.as_ref(), self.base, at.len as usize);
         self.layout = Layout::parse(bytes).map_err(|bad| open::damaged(path, at.offset, bad))?;
-        self.key.clear();
-        self.key.extend_from_slice(Block::new(bytes, &self.layout).prefix());
-        self.key.resize(self.layout.prefix_len() + HEAD_BYTES, 0);
+        let prefix = Block::new(bytes, &self.layout).prefix();
+        if self.key.len() < prefix.len() + HEAD_BYTES {
+            self.key.resize(prefix.len() + HEAD_BYTES, 0);
+        }
+        if let Some(kept) = self.key.get_mut(..prefix.len()) {
+            kept.copy_from_slice(prefix);
+        }
         self.fit = Fit::default();
         self.steps.count = 0;
         self.block = Some(i);
@@ -359,6 +366,9 @@ impl InternalIter for TableIter {
 
     #[inline]
     fn plain_below(&mut self, window: &Window, below: u64, seq: SeqNo) -> usize {
+        if self.position + 1 >= self.layout.count() {
+            return 0;
+        }
         if self.fit.window != window.number() {
             self.head(window);
         }
