@@ -6,8 +6,11 @@
 //! ```text
 //! memtables          bytes in memtables, from two that are full to as many as there may be
 //! level 0            its tables, from twice its trigger to the hard limit
-//! compaction debt    bytes over the levels' targets, from one to sixteen base levels
+//! compaction debt    bytes over the levels' targets, from four to 32 base levels
 //! ```
+//!
+//! A level 0 at its trigger owes some three base levels by itself, as it and what it
+//! displaces sink through the levels: that is how it always is, too.
 //!
 //! The worst of them, `d`, sets the price of a write: `d² · 50 µs`, the same again
 //! for every 4 KiB beyond the first. Prices add up as owed time, which is paid in
@@ -103,7 +106,7 @@ impl Debts {
             Debts::level0_hard_limit(self.level0_trigger),
         );
         let base = self.level_base_bytes;
-        let compaction = part(self.compaction_bytes, base, base * 16);
+        let compaction = part(self.compaction_bytes, base * 4, base * 32);
         let (worst, cause) = [
             (flush, Cause::Memtables),
             (level0, Cause::Level0),
@@ -157,8 +160,10 @@ mod tests {
         let held = |mib: u64| Debts { held_bytes: mib << 20, ..debts() }.price_ns();
         assert_eq!(held(160), (PRICE_NS_MAX / 4, Cause::Memtables));
         assert_eq!(held(192), (PRICE_NS_MAX, Cause::Memtables));
-        let compaction = Debts { compaction_bytes: 2 << 30, ..debts() }.price_ns();
-        assert!(compaction.0 > 0 && compaction.1 == Cause::CompactionDebt);
+        let compaction = |mib: u64| Debts { compaction_bytes: mib << 20, ..debts() }.price_ns();
+        assert_eq!(compaction(1024).0, 0);
+        assert_eq!(compaction(4608), (PRICE_NS_MAX / 4, Cause::CompactionDebt));
+        assert_eq!(compaction(8192), (PRICE_NS_MAX, Cause::CompactionDebt));
     }
 
     #[test]
