@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! blocks   0   1   2   3   4   5   6 ...
-//!          each a page by itself   │ 64 KiB looked at, then 128, then 256 ...
-//!                                    and asked for, up to 256 at a time, if not in memory
+//!          each a page by itself   │ 64 KiB looked at, then 128, then 256, 512 ... at a time
+//!                                    and asked for if not in memory: then 256 at the most
 //! ```
 //!
 //! Tables are mapped under RANDOM advice, so that a get reads one page; who walks would
