@@ -156,10 +156,10 @@ impl TableIter {
                 }
                 // A walk forward has asked for this one at the last.
                 if before.is_none_or(|before| before + 1 != i) {
-                    prefetch_start(open::slice(mapping, at));
+                    open::prefetch_start(open::slice(mapping, at));
                 }
                 if let Some(next) = core.index().block(i + 1) {
-                    prefetch_start(open::slice(mapping, next));
+                    open::prefetch_start(open::slice(mapping, next));
                 }
                 let here = at.offset as usize;
                 self.ahead.step(mapping, core.warmth(), (before, i), here, self.scan);
@@ -238,13 +238,6 @@ impl TableIter {
             Err(bad) => Err(self.fail(bad)),
         }
     }
-}
-
-/// Asks for what a search of a block looks at first: header, heads and offsets.
-#[inline]
-fn prefetch_start(block: &[u8]) {
-    vfs::prefetch(block);
-    vfs::prefetch(block.get(256..).unwrap_or(&[]));
 }
 
 /// Reads many blocks at once, unless the block is among those that were read.

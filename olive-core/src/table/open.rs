@@ -28,6 +28,7 @@ use crate::vfs::{self, Access, Mapping, Vfs, VfsFile};
 /// From here on a block is asked for at every read: the pages of a large value may
 /// have left memory since they were checked, and the call is little beside the value.
 const LARGE_BLOCK_BYTES: u32 = 256 << 10;
+const PAGE_BYTES: usize = 4096;
 /// How many pages a block may have that are left to single faults.
 const PAGES_READ_SINGLY: u32 = 2;
 
@@ -278,10 +279,7 @@ impl Core {
         let i = self.index.find(target);
         let at = self.index.block(i)?;
         if let Source::Mapped(mapping) = &self.source {
-            let bytes = slice(mapping, at);
-            // The header, the heads and the offsets of a block of some 40 entries.
-            vfs::prefetch(bytes);
-            vfs::prefetch(bytes.get(256..).unwrap_or(&[]));
+            prefetch_start(slice(mapping, at));
         }
         Some((i, at))
     }
@@ -393,6 +391,18 @@ pub(super) fn read_block(
     let bytes = read(file, path, at.offset, at.len as usize)?;
     check_block(path, table_id, at, &bytes)?;
     Ok(bytes)
+}
+
+/// Asks for what a search of a block looks at first: the header, the heads and the offsets
+/// of some 40 entries. A block that is longer than a page has few, and goes on into another
+/// page, whose address takes as long to translate as all that.
+#[inline]
+pub(super) fn prefetch_start(block: &[u8]) {
+    vfs::prefetch(block);
+    vfs::prefetch(block.get(256..).unwrap_or(&[]));
+    if block.len() > PAGE_BYTES {
+        vfs::prefetch(&block[block.len() - 1..]);
+    }
 }
 
 /// The block at `at` of what is mapped; the index was checked to lie in it.
