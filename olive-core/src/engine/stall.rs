@@ -9,7 +9,7 @@
 //! compaction debt    bytes over the levels' targets, from four to 32 base levels
 //! ```
 //!
-//! A level 0 at its trigger owes some three base levels by itself, as it and what it
+//! A level 0 at its trigger owes four base levels or more by itself, as it and what it
 //! displaces sink through the levels: that is how it always is, too.
 //!
 //! The worst of them, `d`, sets the price of a write: `d² · 50 µs`, the same again

@@ -30,7 +30,7 @@ use crate::vfs::{self, Access, Mapping, Vfs, VfsFile};
 const LARGE_BLOCK_BYTES: u32 = 256 << 10;
 const PAGE_BYTES: usize = 4096;
 /// How many pages a block may have that are left to single faults.
-const PAGES_READ_SINGLY: u32 = 2;
+const PAGES_READ_SINGLY: usize = 2;
 
 /// The error of bytes that stand at `base` in the file.
 #[cold]
@@ -347,7 +347,7 @@ impl Core {
     /// its pages would be a read of its own.
     #[inline(never)]
     pub(super) fn check_all(&self, path: &Path, mapping: &Mapping, at: BlockAt) -> Result<()> {
-        if at.len > PAGES_READ_SINGLY * 4096 {
+        if at.len as usize > PAGES_READ_SINGLY * PAGE_BYTES {
             mapping.will_need(at.offset as usize, at.len as usize);
         }
         self.check_block(path, at, slice(mapping, at))
