@@ -3,7 +3,7 @@
 use super::*;
 use crate::internal_iter::InternalIter;
 use crate::key::Kind;
-use crate::vfs::sim::{Fault, SimVfs, errno};
+use crate::vfs::sim::{Fault, OpKind, SimVfs, errno};
 
 const DIR: &str = "/tables";
 
@@ -142,27 +142,63 @@ fn whichever_call_fails_reads_are_right_or_an_error_and_go_on_later() {
     }
 }
 
-#[test]
-fn syncs_are_spread_out_and_the_last_one_covers_the_footer() {
-    let (disk, vfs) = disk();
+/// Of 48 MB, values of a block of their own among them; `each` is told what was added.
+fn write_large(
+    vfs: &Arc<dyn Vfs>,
+    number: u64,
+    mut each: impl FnMut(&TableWriter),
+) -> Result<TableWriter> {
     let options = TableWriterOptions { block_bytes: 4096, filter_bits_per_key: 10 };
-    let mut writer = TableWriter::create(&vfs, Path::new(DIR), 1, options).unwrap();
-    let syncs = || disk.calls_of(crate::vfs::sim::OpKind::Sync);
+    let mut writer = TableWriter::create(vfs, Path::new(DIR), number, options)?;
+    for i in 0..300 {
+        let value = vec![1; if i % 100 == 50 { 9 << 20 } else { 60_000 }];
+        let key = key(i);
+        if let Err(error) =
+            writer.add(InternalKey::new(&key, Tag::new(SeqNo(i), Kind::Put)), &value)
+        {
+            writer.abandon();
+            return Err(error);
+        }
+        each(&writer);
+    }
+    Ok(writer)
+}
+
+#[test]
+fn the_device_gets_a_table_piece_by_piece_and_one_sync_covers_it() {
+    let (disk, vfs) = disk();
+    let (sent, syncs) = (|| disk.calls_of(OpKind::WriteBack), || disk.calls_of(OpKind::Sync));
     let mut worst = 0;
     let mut last = (0, 0);
-    for i in 0..300 {
-        let len = if i % 100 == 50 { 9 << 20 } else { 60_000 };
-        writer
-            .add(InternalKey::new(&key(i), Tag::new(SeqNo(i), Kind::Put)), &vec![1; len])
-            .unwrap();
-        if syncs() != last.0 {
-            last = (syncs(), writer.data_bytes());
+    let writer = write_large(&vfs, 1, |writer| {
+        if sent() != last.0 {
+            last = (sent(), writer.data_bytes());
         }
         worst = worst.max(writer.data_bytes() - last.1);
-    }
-    assert!(worst < 10 << 20, "{worst} bytes were written without a sync");
-    let before = syncs();
+    })
+    .unwrap();
+    assert!(worst < 10 << 20, "{worst} bytes were kept from the device");
+    assert_eq!(syncs(), 0);
+    let before = sent();
     let meta = writer.finish().unwrap();
-    assert_eq!(syncs(), before + 1);
+    assert_eq!((sent(), syncs()), (before, 1));
     assert!(meta.bytes > 40 << 20);
+    let path = Path::new(DIR).join(FileKind::Table(1).name());
+    assert_eq!(vfs.metadata(&path).unwrap().len, meta.bytes);
+}
+
+#[test]
+fn a_piece_that_the_device_does_not_take_ends_the_table() {
+    let (disk, vfs) = disk();
+    for (nth, errno, kind) in
+        [(1, errno::EIO, ErrorKind::Io), (3, errno::ENOSPC, ErrorKind::DiskFull)]
+    {
+        disk.set_faults(vec![Fault::once(Some(OpKind::WriteBack), nth, errno)]);
+        let error = write_large(&vfs, nth, |_| ()).map(drop).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(&format!("{nth:06}.sst")), "{error}");
+        assert_eq!(vfs.list(Path::new(DIR)).unwrap(), Vec::<String>::new());
+    }
+    disk.set_faults(vec![Fault::once(Some(OpKind::WriteBack), 2, errno::EINTR)]);
+    write_large(&vfs, 9, |_| ()).unwrap().finish().unwrap();
 }

@@ -1,7 +1,7 @@
 //! Writes a table: streams data blocks, then says where they are.
 //!
 //! ```text
-//! add ─► BlockBuilder ─full─► buffer ──2 MiB─► file ─each 8 MiB─► sync
+//! add ─► BlockBuilder ─full─► buffer ──2 MiB─► file ──8 MiB─► device
 //!           └ values of 64 KiB and more: a block of their own
 //! finish: index · filter · properties · section list · footer ─► sync ─► read back
 //! ```
@@ -37,8 +37,9 @@ const LARGE_VALUE_BYTES: usize = 64 << 10;
 /// in one piece what was written as one (XFS, ext4 from Linux 6.16 on) has huge pages of
 /// them, which a mapping leads to with one entry of the processor's tables.
 const WRITE_BYTES: usize = 2 << 20;
-/// How much is written between syncs: one at the end would stall others' writes.
-const SYNC_STEP_BYTES: u64 = 8 << 20;
+/// The device is given pieces of this while the next one is made: a sync of all at the end
+/// would stall others' writes, and one after each piece the table itself.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 /// How tables are written.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +91,7 @@ impl TableWriter {
             vfs: Arc::clone(vfs),
             number,
             options,
-            sink: Sink { file, path, buffer: Vec::new(), written: 0, synced: 0 },
+            sink: Sink { file, path, buffer: Vec::new(), written: 0, sent: 0 },
             block: BlockBuilder::default(),
             block_bytes_max: 0,
             index: IndexBuilder::default(),
@@ -377,14 +378,15 @@ impl TableWriter {
     }
 }
 
-/// The file as a stream: buffered, and synced in steps.
+/// The file as a stream: buffered, and written to the device in steps.
 #[derive(Debug)]
 struct Sink {
     file: Arc<dyn VfsFile>,
     path: PathBuf,
     buffer: Vec<u8>,
     written: u64,
-    synced: u64,
+    /// What the device was given of it.
+    sent: u64,
 }
 
 impl Sink {
@@ -438,17 +440,20 @@ impl Sink {
         vfs::write_all_at(&*self.file, self.written, bytes)
             .map_err(|e| Error::io("write", &self.path, e))?;
         self.written += bytes.len() as u64;
-        if self.written - self.synced >= SYNC_STEP_BYTES { self.sync() } else { Ok(()) }
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.file.sync().map_err(|e| Error::io("sync", &self.path, e))?;
-        self.synced = self.written;
+        if self.written - self.sent < WRITE_BACK_BYTES {
+            return Ok(());
+        }
+        let begun = self.sent..self.written;
+        // The last one may still be under way.
+        let done = self.sent.saturating_sub(WRITE_BACK_BYTES);
+        vfs::uninterrupted(|| self.file.write_back(done, begun.clone()))
+            .map_err(|e| Error::io("write back", &self.path, e))?;
+        self.sent = self.written;
         Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {
         self.write_buffer(self.buffer.len())?;
-        self.sync()
+        self.file.sync().map_err(|e| Error::io("sync", &self.path, e))
     }
 }

@@ -324,6 +324,10 @@ fn syncs_are_answered(vfs: &dyn Vfs, root: &Path) {
     file.sync_to(3).unwrap();
     assert_eq!(get(vfs, &path), b"xbc");
     stores_and_syncs_take_turns(vfs, &root.join("b"));
+    for (done, begun) in [(0, 0..0), (0, 0..2), (2, 2..3), (3, 3..3), (9, 9..20)] {
+        file.write_back(done, begun.clone()).unwrap_or_else(|e| panic!("{done} {begun:?}: {e}"));
+    }
+    assert_eq!(get(vfs, &path), b"xbc");
     vfs.sync_dir(root).unwrap();
 }
 

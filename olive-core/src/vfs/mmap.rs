@@ -13,7 +13,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Weak;
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
@@ -252,6 +252,48 @@ impl SyncedStores {
         #[cfg(not(target_os = "linux"))]
         let _ = len;
     }
+}
+
+/// Waits for the first `done` bytes of `file`, and begins to write `begun`: see
+/// [`VfsFile::write_back`](super::VfsFile::write_back).
+pub(super) fn write_back(file: &File, done: u64, begun: Range<u64>) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use libc::{SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE};
+        call_sync_file_range(file, 0..done, SYNC_FILE_RANGE_WAIT_BEFORE)?;
+        call_sync_file_range(file, begun, SYNC_FILE_RANGE_WRITE)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, done, begun);
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn call_sync_file_range(file: &File, range: Range<u64>, flags: libc::c_uint) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    let (Ok(start), Ok(end)) = (i64::try_from(range.start), i64::try_from(range.end)) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // No bytes are all up to the end of the file, for this call.
+    if start >= end {
+        return Ok(());
+    }
+    super::uninterrupted(|| {
+        // SAFETY: it takes numbers alone, and the descriptor is open as long as `file` is.
+        match unsafe { libc::sync_file_range(file.as_raw_fd(), start, end - start, flags) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })
+    .or_else(|error| match error.raw_os_error() {
+        // A file system that has no pages, a kernel or a sandbox without the call: a sync
+        // does it all then.
+        Some(libc::ESPIPE | libc::EINVAL | libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    })
 }
 
 impl MappedStores {

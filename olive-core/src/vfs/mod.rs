@@ -16,6 +16,7 @@ pub mod sim;
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +104,14 @@ pub trait VfsFile: fmt::Debug + Send + Sync {
     /// Makes the length and the first `len` bytes durable, mapped stores included. What
     /// lies behind may be left as it is: a page of it that is ready for stores stays so.
     fn sync_to(&self, len: u64) -> io::Result<()>;
+    /// Waits until the first `done` bytes have been written to the device, and begins to
+    /// write `begun`: a sync to come then has little left to do, and the device is not
+    /// given all at once. Nothing is durable by it. A system that cannot do so need not.
+    ///
+    /// # Errors
+    ///
+    /// What was begun before cannot be written: the same as a sync that failed.
+    fn write_back(&self, done: u64, begun: Range<u64>) -> io::Result<()>;
     /// Maps `0..len` for reading; the file must not change from now on.
     fn map(&self, len: u64) -> io::Result<Mapping>;
     /// Maps `0..len` for stores that reach the file by themselves.

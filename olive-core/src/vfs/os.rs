@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -196,6 +197,10 @@ impl VfsFile for OsFile {
             Some(stores) if len <= stores.len() => super::uninterrupted(|| stores.sync_to(len)),
             _ => self.sync(),
         }
+    }
+
+    fn write_back(&self, done: u64, begun: Range<u64>) -> io::Result<()> {
+        super::mmap::write_back(&self.file, done, begun)
     }
 
     fn map(&self, len: u64) -> io::Result<Mapping> {

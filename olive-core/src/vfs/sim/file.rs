@@ -165,6 +165,16 @@ impl VfsFile for SimFile {
         self.sync_by(Some(len))
     }
 
+    fn write_back(&self, _: u64, _: Range<u64>) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let called = state.call(OpKind::WriteBack).map(drop);
+        if called.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            let len = self.content(&state).len() as u64;
+            self.fail_sync(&mut state, len);
+        }
+        called
+    }
+
     fn map(&self, len: u64) -> io::Result<Mapping> {
         let mut state = self.disk.state();
         state.call(OpKind::Map)?;

@@ -62,6 +62,8 @@ pub enum OpKind {
     Reserve,
     /// `VfsFile::sync`.
     Sync,
+    /// `VfsFile::write_back`, which makes nothing durable.
+    WriteBack,
     /// The mutation that a failed `VfsFile::sync` is.
     FailedSync,
     /// `Vfs::sync_dir`.
