@@ -41,7 +41,8 @@ impl Engine {
         }
         let view = {
             let tree = self.tree.lock();
-            stats.wal_bytes = tree.segments.iter().map(|&(_, len)| len).sum();
+            let segments = tree.segments.iter().chain(&tree.spare_segment);
+            stats.wal_bytes = segments.map(|&(_, len)| len).sum();
             stats.obsolete_bytes = tree.obsolete.iter().map(|table| table.meta().bytes).sum();
             stats.compactions_running = tree.running.len() as u64;
             stats.background_errors = tree.background_errors;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Engine, picker_config, writer_options};
+use super::{Engine, Immutable, picker_config, writer_options};
 use crate::compaction::{self, Claim, JobContext, OlderTables, PickerConfig, Plan, PlanKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::{TableMeta, VersionEdit};
@@ -36,6 +36,7 @@ impl Engine {
             return Ok(Progress::Collected);
         }
         self.gauge.release_spare();
+        self.release_spare_segment();
         Ok(Progress::Idle)
     }
 
@@ -44,7 +45,9 @@ impl Engine {
         let _one_at_a_time = self.flushing.lock();
         let Some(oldest) = self.tree.lock().immutables.front().cloned() else { return Ok(false) };
         self.check_poison()?;
-        let source = Source::Memtable(oldest.memtable.iter());
+        let Immutable { memtable, last_seq, next_segment } = oldest;
+        let source = Source::Memtable(memtable.iter());
+        drop(memtable);
         let metas = self.run_job(
             vec![source],
             None,
@@ -55,15 +58,18 @@ impl Engine {
         let bytes: u64 = metas.iter().map(|meta| meta.bytes).sum();
         let edit = VersionEdit {
             added: metas.into_iter().map(|meta| (0, meta)).collect(),
-            oldest_segment: Some(oldest.next_segment),
-            flushed_seq: Some(oldest.last_seq),
-            last_seq: Some(oldest.last_seq),
+            oldest_segment: Some(next_segment),
+            flushed_seq: Some(last_seq),
+            last_seq: Some(last_seq),
             ..VersionEdit::default()
         };
         self.install(edit, |tree| drop(tree.immutables.pop_front()))?;
         self.work.flushes.fetch_add(1, Ordering::Relaxed);
         self.work.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.unlink_segments_before(oldest.next_segment);
+        if let Some(log) = &self.log {
+            log.forget_before(next_segment);
+        }
+        self.unlink_segments_before(next_segment);
         self.threads.wake_compaction();
         Ok(true)
     }
@@ -89,6 +95,8 @@ impl Engine {
         loop {
             let waits = self.tree.lock().immutables.front().is_some_and(|i| i.last_seq <= last);
             if !waits {
+                // Whoever asks for it wants the folder to be as small as it can be.
+                self.release_spare_segment();
                 // A close that failed to flush has none waiting either.
                 return self.check_open();
             }

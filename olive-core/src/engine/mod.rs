@@ -144,6 +144,8 @@ struct Tree {
     segment_bytes: u64,
     /// Numbers and lengths of the log segments that stand in the folder.
     segments: VecDeque<(u64, u64)>,
+    /// One that nothing needs any more, to become the next one.
+    spare_segment: Option<(u64, u64)>,
     /// Compactions under way.
     running: Vec<Claim>,
     /// Background compactions wait while this is above zero.

@@ -169,6 +169,7 @@ impl Engine {
             return Err(error);
         }
         self.mark_clean()?;
+        self.release_spare_segment();
         self.collect();
         Ok(())
     }

@@ -3,6 +3,9 @@
 //! ```text
 //! active ──full──> prepared, if it is there ──too small for the record──> one of its own
 //!                  else whoever comes first makes it
+//!
+//! sealed ──flushed──> spare, if it is as long as the next one is to be ──> the next one
+//!                     else unlinked; and the spare, once nothing was flushed for a while
 //! ```
 
 use super::Engine;
@@ -98,6 +101,7 @@ impl Engine {
         let due = self.tree.lock().segment_bytes.min(limit).max(len_min);
         let created = match self.create_segment_of(predecessor, due) {
             Err(error) if error.kind() == ErrorKind::DiskFull && due > shortest => {
+                self.release_spare_segment();
                 self.create_segment_of(predecessor, shortest)
             }
             created => created,
@@ -112,22 +116,44 @@ impl Engine {
     }
 
     fn create_segment_of(&self, predecessor: u64, len: u64) -> Result<Segment> {
-        let (vfs, number) = (&self.vfs, self.next_number());
-        Segment::create(vfs, &self.dir, self.database, number, predecessor, len, self.wal_io)
+        let spare = self.tree.lock().spare_segment.take_if(|spare| spare.1 == len);
+        let (vfs, dir, number) = (&self.vfs, &self.dir, self.next_number());
+        let (database, io) = (self.database, self.wal_io);
+        match spare {
+            Some((spare, _)) => {
+                Segment::renew(vfs, (dir, spare), database, number, predecessor, len, io)
+            }
+            None => Segment::create(vfs, dir, database, number, predecessor, len, io),
+        }
     }
 
+    /// Unlinks the segments before `oldest`, which the manifest does not need any more, but
+    /// for one that can become the next.
     pub(super) fn unlink_segments_before(&self, oldest: u64) {
         let mut gone = Vec::new();
         {
             let mut tree = self.tree.lock();
-            tree.segments.retain(|&(number, _)| {
-                if number < oldest {
+            let due = tree.segment_bytes;
+            while let Some(&(number, len)) = tree.segments.front()
+                && number < oldest
+            {
+                tree.segments.pop_front();
+                if len == due && tree.spare_segment.is_none() {
+                    tree.spare_segment = Some((number, len));
+                } else {
                     gone.push(number);
                 }
-                number >= oldest
-            });
+            }
         }
         for number in gone {
+            self.unlink(FileKind::Segment(number));
+        }
+    }
+
+    /// Unlinks the segment that was kept to become the next one.
+    pub(super) fn release_spare_segment(&self) {
+        let spare = self.tree.lock().spare_segment.take();
+        if let Some((number, _)) = spare {
             self.unlink(FileKind::Segment(number));
         }
     }

@@ -235,9 +235,13 @@ impl Engine {
         while !self.threads.are_stopping() && self.flush_step()? {
             flushed = true;
         }
-        if !flushed && !self.view.load().memtable.wants_spare() {
-            // Nothing was flushed for a while, and nothing will be soon.
-            self.gauge.release_spare();
+        if !flushed {
+            // Nothing was flushed for a while.
+            self.release_spare_segment();
+            if !self.view.load().memtable.wants_spare() {
+                // And nothing will be soon.
+                self.gauge.release_spare();
+            }
         }
         Ok(())
     }

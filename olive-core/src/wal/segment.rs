@@ -8,6 +8,17 @@
 //! write into it: an announced one is there and whole. One that a crash left with a
 //! header and without its zeros is not announced, and what it holds instead has no
 //! checksum under its salt.
+//!
+//! A segment that nothing needs any more can become the next one, which spares its blocks
+//! and its pages in memory a round through the system:
+//!
+//! ```text
+//! zero · header · fsync, all under its old name · rename · fsync of the folder · map, populate
+//! ```
+//!
+//! The manifest needs no segment of the old number, so a crash in between leaves one that
+//! nobody reads and the next open removes; under its new number nobody ever sees anything
+//! but a segment that is whole and empty.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +31,7 @@ use crate::format::wal_record::{
 };
 use crate::options::WalIo;
 use crate::sync::Arc;
-use crate::vfs::{SharedMap, Vfs, VfsFile, write_all_at};
+use crate::vfs::{Access, SharedMap, Vfs, VfsFile, write_all_at};
 
 /// What is kept free behind every record of operations: one promise and the end mark.
 pub(super) const TAIL_BYTES: u64 = 2 * RECORD_HEADER_BYTES as u64;
@@ -57,13 +68,7 @@ impl Segment {
         io: WalIo,
     ) -> Result<Segment> {
         let segment = Segment::create_unnamed(vfs, dir, database, number, predecessor, len, io)?;
-        vfs.sync_dir(dir).map_err(|e| {
-            // Nothing names it: if it stays, the next open removes it.
-            let _ = vfs.unlink(&segment.path);
-            Error::io("sync the folder", dir, e)
-                .wrap(ErrorKind::Poisoned, "the names on disk are not known")
-        })?;
-        Ok(segment)
+        segment.named(vfs, dir)
     }
 
     /// The same, but for its name: whoever names it in a manifest makes that durable
@@ -81,25 +86,59 @@ impl Segment {
         len: u64,
         io: WalIo,
     ) -> Result<Segment> {
-        if number == 0 || number > u64::from(u32::MAX) || predecessor >= number {
-            return Err(Error::invalid(format!(
-                "log segment {number} behind {predecessor}: numbers ascend from 1 to 2^32 - 1"
-            )));
-        }
-        if !(Segment::len_for(0)..=SEGMENT_BYTES_MAX).contains(&len) {
-            return Err(Error::invalid(format!("a log segment of {len} bytes")));
-        }
-        let header = SegmentHeader { database, number, predecessor, salt: vfs.random(), len };
+        let header = header(vfs, database, number, predecessor, len)?;
         let path = segment_path(dir, number);
         let file = vfs.create(&path).map_err(|e| Error::io("create", &path, e))?;
-        match fill(&path, &*file, &header, io) {
-            Ok(map) => Ok(Segment { path, header, file, map }),
-            Err(error) => {
-                // Nothing names it: if it stays, the next open removes it.
-                let _ = vfs.unlink(&path);
-                Err(error)
+        unlinked_on_error(vfs, &path, || {
+            fill(&path, &*file, &header)?;
+            map(&path, &*file, len, io)
+        })
+        .map(|map| Segment { path, header, file, map })
+    }
+
+    /// What [`create`](Segment::create) does, with the file of segment `spare`, which is
+    /// older than any that the manifest needs. Nothing of what it holds is left.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`create`](Segment::create); the file is unlinked then, too.
+    pub fn renew(
+        vfs: &Arc<dyn Vfs>,
+        (dir, spare): (&Path, u64),
+        database: DatabaseId,
+        number: u64,
+        predecessor: u64,
+        len: u64,
+        io: WalIo,
+    ) -> Result<Segment> {
+        let header = header(vfs, database, number, predecessor, len)?;
+        let (old, path) = (segment_path(dir, spare), segment_path(dir, number));
+        let file = unlinked_on_error(vfs, &old, || {
+            let file = vfs.open(&old, Access::ReadWrite).map_err(|e| Error::io("open", &old, e))?;
+            let found = file.len().map_err(|e| Error::io("look at", &old, e))?;
+            if spare >= number || found != len {
+                return Err(Error::invalid(format!(
+                    "log segment {spare} of {found} bytes cannot become {number} of {len}"
+                )));
             }
-        }
+            fill(&old, &*file, &header)?;
+            vfs.rename(&old, &path).map_err(|e| Error::io("rename to", &path, e))?;
+            Ok(file)
+        })?;
+        let map = unlinked_on_error(vfs, &path, || map(&path, &*file, len, io))?;
+        Segment { path, header, file, map }.named(vfs, dir)
+    }
+
+    /// Makes its name durable.
+    fn named(self, vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Segment> {
+        // Nothing names it: if it stays, the next open removes it.
+        unlinked_on_error(vfs, &self.path, || {
+            vfs.sync_dir(dir).map_err(|e| {
+                Error::io("sync the folder", dir, e)
+                    .wrap(ErrorKind::Poisoned, "the names on disk are not known")
+            })
+        })?;
+        Ok(self)
     }
 
     /// Its number.
@@ -131,22 +170,51 @@ impl Segment {
     }
 }
 
-fn fill(
+fn header(
+    vfs: &Arc<dyn Vfs>,
+    database: DatabaseId,
+    number: u64,
+    predecessor: u64,
+    len: u64,
+) -> Result<SegmentHeader> {
+    if number == 0 || number > u64::from(u32::MAX) || predecessor >= number {
+        return Err(Error::invalid(format!(
+            "log segment {number} behind {predecessor}: numbers ascend from 1 to 2^32 - 1"
+        )));
+    }
+    if !(Segment::len_for(0)..=SEGMENT_BYTES_MAX).contains(&len) {
+        return Err(Error::invalid(format!("a log segment of {len} bytes")));
+    }
+    Ok(SegmentHeader { database, number, predecessor, salt: vfs.random(), len })
+}
+
+/// Nothing names the file: if it stays after all, the next open removes it.
+fn unlinked_on_error<T>(
+    vfs: &Arc<dyn Vfs>,
     path: &Path,
-    file: &dyn VfsFile,
-    header: &SegmentHeader,
-    io: WalIo,
-) -> Result<Option<Box<dyn SharedMap>>> {
+    make: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    make().inspect_err(|_| {
+        let _ = vfs.unlink(path);
+    })
+}
+
+fn fill(path: &Path, file: &dyn VfsFile, header: &SegmentHeader) -> Result<()> {
     let failed = |doing: &'static str| move |e: io::Error| Error::io(doing, path, e);
     file.reserve(header.len).map_err(failed("reserve the blocks of"))?;
     write_zeros(file, 0, header.len).map_err(failed("zero"))?;
     write_all_at(file, 0, &header.encode()).map_err(failed("write the header of"))?;
-    file.sync().map_err(failed("sync"))?;
+    file.sync().map_err(failed("sync"))
+}
+
+/// The mapping that records are stored through, if they are.
+fn map(path: &Path, file: &dyn VfsFile, len: u64, io: WalIo) -> Result<Option<Box<dyn SharedMap>>> {
     if io != WalIo::Mapped {
         return Ok(None);
     }
-    let map = file.map_shared(header.len).map_err(failed("map"))?;
-    map.populate(0, header.len).map_err(failed("bring into memory"))?;
+    let failed = |doing: &'static str| move |e: io::Error| Error::io(doing, path, e);
+    let map = file.map_shared(len).map_err(failed("map"))?;
+    map.populate(0, len).map_err(failed("bring into memory"))?;
     Ok(Some(map))
 }
 

@@ -210,6 +210,17 @@ impl LogSync {
         self.publish(start);
     }
 
+    /// Spares itself the syncs of segments before `oldest`: all that they hold is durable
+    /// elsewhere, and the manifest that is on disk says that it needs none of them.
+    pub fn forget_before(&self, oldest: u64) {
+        let mut state = self.state.lock();
+        let needed = state.sealed.partition_point(|sealed| sealed.end.segment < oldest);
+        let forgotten: Vec<Sealed> = state.sealed.drain(..needed).collect();
+        drop(state);
+        // Unmapping takes a while: not under the lock.
+        drop(forgotten);
+    }
+
     /// Behind the end of the log are zeros to be synced as well.
     #[cold]
     pub(super) fn sync_whole(&self) {

@@ -108,12 +108,22 @@ impl<'a> Reader<'a> {
         if !self.plan.found.contains(&number) {
             return Ok(Err("the segment is missing".to_owned()));
         }
+        let file = self.vfs.open(&path, Access::Read).map_err(|e| Error::io("open", &path, e))?;
+        self.load_from(&*file, path, number, predecessor)
+    }
+
+    fn load_from(
+        &mut self,
+        file: &dyn VfsFile,
+        path: PathBuf,
+        number: u64,
+        predecessor: Option<u64>,
+    ) -> Result<std::result::Result<Loaded, String>> {
         let failed = |doing: &'static str, e: io::Error| Error::io(doing, &path, e);
-        let file = self.vfs.open(&path, Access::Read).map_err(|e| failed("open", e))?;
         let file_len = file.len().map_err(|e| failed("take the length of", e))?;
         let head_len = file_len.min(SEGMENT_HEADER_BYTES as u64);
         let mut head = vec![0; head_len as usize];
-        read_exact_at(&*file, 0, &mut head).map_err(|e| failed("read", e))?;
+        read_exact_at(file, 0, &mut head).map_err(|e| failed("read", e))?;
         let header = match SegmentHeader::decode(&head) {
             Ok(header) => header,
             Err(bad) if bad.unsupported => return Err(unsupported(&path, &bad)),
@@ -122,7 +132,14 @@ impl<'a> Reader<'a> {
         if let Some(what) = self.mismatch(&header, number, predecessor, file_len) {
             return Ok(Err(what));
         }
-        let bytes = self.read_whole(&*file, header.len).map_err(|e| failed("read", e))?;
+        let bytes = self.read_whole(file, header.len).map_err(|e| failed("read", e))?;
+        // Beside a writer, which zeroes from the start on what it makes a new segment of: what
+        // still has its header now was whole until it had been read.
+        let mut again = vec![0; head.len()];
+        read_exact_at(file, 0, &mut again).map_err(|e| failed("read", e))?;
+        if again != head {
+            return Ok(Err("the segment became another one while it was read".to_owned()));
+        }
         self.bytes += header.len;
         Ok(Ok(Loaded { path, seed: header.seed(), header, bytes }))
     }
@@ -255,4 +272,97 @@ fn unsupported(path: &std::path::Path, bad: &BadBytes) -> Error {
         ErrorKind::Unsupported,
         format!("{} at offset {}: {}", path.display(), bad.offset, bad.what),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{DATABASE, Scribe};
+    use super::*;
+    use crate::options::{RecoveryMode, WalIo};
+    use crate::sync::{Arc, AtomicU64, Ordering};
+    use crate::vfs::sim::SimVfs;
+    use crate::vfs::{Mapping, SharedMap};
+    use crate::wal::Segment;
+    use std::ops::Range;
+    use std::path::Path;
+
+    /// Segment 1, which is made segment 3 before its `nth` read.
+    #[derive(Debug)]
+    struct Renewed {
+        vfs: Arc<dyn Vfs>,
+        file: Arc<dyn VfsFile>,
+        reads: AtomicU64,
+        nth: u64,
+    }
+
+    impl VfsFile for Renewed {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            if self.reads.fetch_add(1, Ordering::Relaxed) + 1 == self.nth {
+                let place = (Path::new("/"), 1);
+                Segment::renew(&self.vfs, place, DATABASE, 3, 2, 4096, WalIo::Write).unwrap();
+            }
+            self.file.read_at(offset, buf)
+        }
+        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<usize> {
+            unreachable!("a replay reads")
+        }
+        fn reserve(&self, _: u64) -> io::Result<()> {
+            unreachable!("a replay reads")
+        }
+        fn sync(&self) -> io::Result<()> {
+            unreachable!("a replay reads")
+        }
+        fn sync_to(&self, _: u64) -> io::Result<()> {
+            unreachable!("a replay reads")
+        }
+        fn write_back(&self, _: u64, _: Range<u64>) -> io::Result<()> {
+            unreachable!("a replay reads")
+        }
+        fn map(&self, _: u64) -> io::Result<Mapping> {
+            unreachable!("a replay reads")
+        }
+        fn map_shared(&self, _: u64) -> io::Result<Box<dyn SharedMap>> {
+            unreachable!("a replay reads")
+        }
+    }
+
+    /// Whether a replay takes the segment for whole.
+    fn is_taken(nth: u64) -> bool {
+        let vfs: Arc<dyn Vfs> = Arc::new(SimVfs::new(1));
+        let dir = Path::new("/");
+        let segment = Segment::create(&vfs, dir, DATABASE, 1, 0, 4096, WalIo::Write).unwrap();
+        let mut scribe = Scribe::new(segment);
+        while scribe.writer.fits(300) {
+            scribe.append(1, 50, false);
+        }
+        let file = vfs.open(&segment_path(dir, 1), Access::Read).unwrap();
+        let file = Renewed { vfs: Arc::clone(&vfs), file, reads: AtomicU64::new(0), nth };
+        let plan = ReplayPlan {
+            dir,
+            database: DATABASE,
+            oldest: 1,
+            found: &[1],
+            sealed: None,
+            flushed: SeqNo::ZERO,
+            mode: RecoveryMode::Strict,
+        };
+        let mut progress = |_, _| ();
+        let mut reader = Reader::new(&*vfs, &plan, &mut progress).unwrap();
+        let loaded = reader.load_from(&file, segment_path(dir, 1), 1, None).unwrap();
+        if let Ok(loaded) = &loaded {
+            assert!(matches!(loaded.step(Loaded::FIRST).unwrap(), Step::Record(_)));
+        }
+        loaded.is_ok()
+    }
+
+    #[test]
+    fn a_segment_that_becomes_another_while_it_is_read_is_not_taken() {
+        assert!(is_taken(u64::MAX), "nothing happens to it");
+        assert!(!is_taken(1), "before its header is read");
+        assert!(!is_taken(2), "after it, before its records are read");
+        assert!(!is_taken(3), "when all has been read, but for the look that tells");
+    }
 }

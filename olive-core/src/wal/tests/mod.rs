@@ -4,6 +4,7 @@ mod append;
 mod crash;
 mod damage;
 mod group;
+mod renew;
 #[cfg(olive_shuttle)]
 mod shuttle;
 

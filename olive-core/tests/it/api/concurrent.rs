@@ -1,11 +1,14 @@
 //! Writers, readers, scanners and snapshots at once; every answer is checked.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use olive_core::internals::open_read_only_on;
+use olive_core::internals::vfs::sim::SimVfs;
 use olive_core::{Durability, Options, Reader, WalIo, WriteBatch, WriteOptions};
 
-use crate::support::{Scratch, tiny};
+use crate::support::{DIR, Scratch, open_sim, tiny};
 
 const KEYS: u64 = 400;
 
@@ -190,4 +193,36 @@ fn keyspaces_made_and_dropped_at_once() {
     let db = tiny().open(scratch.path()).expect("a reopen");
     assert_eq!(db.keyspaces().expect("names"), names);
     assert_eq!(crate::support::Model::of(&db).expect("a read"), model);
+}
+
+/// Segments become the next ones while a reader replays them: it must not take a half of an
+/// old one for all that there was.
+#[test]
+fn a_reader_beside_a_busy_writer_misses_nothing_that_was_acknowledged() {
+    let sim = SimVfs::new(7);
+    let options = Options::default().memtable_bytes(16 << 10).wal_segment_bytes_max(8 << 10);
+    let db = open_sim(options.clone(), &sim).expect("a database");
+    let acknowledged = AtomicU64::new(0);
+    let opened = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..30_000_u64 {
+                db.put(format!("k{number:06}"), [7; 100]).expect("a put");
+                acknowledged.store(number + 1, Ordering::Release);
+            }
+        });
+        let mut opened = 0;
+        loop {
+            let least = acknowledged.load(Ordering::Acquire);
+            if least == 30_000 {
+                break opened;
+            }
+            let reader = open_read_only_on(options.clone(), Arc::new(sim.clone()), DIR);
+            // One that always comes too late is an error, not a wrong answer.
+            let Ok(reader) = reader else { continue };
+            let found = reader.iter().expect("a walk").count() as u64;
+            assert!(found >= least, "{found} of {least} entries");
+            opened += 1;
+        }
+    });
+    assert!(opened > 10, "{opened} times");
 }

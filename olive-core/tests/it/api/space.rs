@@ -4,9 +4,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use olive_core::internals::vfs::sim::SimVfs;
 use olive_core::{Maintenance, Options};
 
-use crate::support::{Scratch, settle, tiny};
+use crate::support::{Scratch, open_sim, settle, tiny};
 
 fn files(dir: &Path, ending: &str) -> Vec<String> {
     std::fs::read_dir(dir)
@@ -133,6 +134,47 @@ fn overwritten_versions_go_without_being_asked() {
     assert!(stats.table_bytes < 40_000, "{} bytes for 20 entries", stats.table_bytes);
     assert!(files(&scratch.path(), ".wal").len() <= 4);
     assert_eq!(files(&scratch.path(), "").iter().filter(|n| n.starts_with("MANIFEST")).count(), 1);
+}
+
+#[test]
+fn a_flushed_segment_becomes_the_next_one_and_goes_once_nothing_is_written() {
+    let sim = SimVfs::new(1);
+    let options = tiny().memtable_bytes(8 << 10).wal_segment_bytes_max(16 << 10);
+    let db = open_sim(options.clone(), &sim).expect("a new database");
+    sim.record(true);
+    let segments = || sim.paths().iter().filter(|path| is_segment(path)).count();
+    let mut number = 0_u64;
+    for _ in 0..60 {
+        for _ in 0..20 {
+            db.put(format!("k{number:06}"), [number as u8; 200]).expect("a put");
+            number += 1;
+        }
+        // Not until all is done: at rest, no spare is kept.
+        for _ in 0..3 {
+            db.maintain().expect("maintenance");
+        }
+        assert!(segments() <= 5, "{} at once", segments());
+        let bytes = db.stats().expect("stats").wal_bytes;
+        assert!(bytes <= segments() as u64 * (16 << 10), "{bytes} of {}", segments());
+    }
+    let trace = sim.trace();
+    let again = trace.iter().filter(|entry| entry.to.as_deref().is_some_and(is_segment)).count();
+    assert!(again > 5, "{again} were used again");
+    settle(&db).expect("maintenance");
+    assert!(segments() <= 2, "one in use, one prepared");
+    for n in 0..number {
+        let value = db.get(format!("k{n:06}")).expect("a get").expect("every key is there");
+        assert_eq!(&*value, [n as u8; 200]);
+    }
+    let killed = sim.kill_now();
+    let found = open_sim(options, &killed).expect("it opens again");
+    assert_eq!(found.iter().expect("a walk").count() as u64, number);
+    db.close().expect("a close");
+    assert_eq!(segments(), 0);
+}
+
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "wal")
 }
 
 #[test]
