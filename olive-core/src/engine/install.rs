@@ -70,10 +70,14 @@ impl Engine {
         let immutables = tree.immutables.iter().rev();
         let immutables = immutables.map(|i: &Immutable| Arc::clone(&i.memtable)).collect();
         let memtable = Arc::clone(&self.view.load().memtable);
-        self.view.store(Arc::new(View { memtable, immutables, version: Arc::new(next) }));
+        let view = View { memtable, immutables, version: Arc::new(next) };
+        let replaced = self.view.swap(Arc::new(view));
         self.update_price(&tree);
         drop(tree);
         self.spares.clear();
+        // What it alone held goes now, not under the lock: the memory of a memtable that was
+        // flushed is there for a writer who waited for that.
+        drop(replaced);
         self.tree_changed.notify_all();
         Ok(())
     }

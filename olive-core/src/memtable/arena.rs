@@ -19,7 +19,8 @@
 //! the next ones before ([`Arena::populate_ahead`]), and the mapping of an arena that is
 //! dropped is kept for the next one of its size ([`Spare`]), as it is: who needs zeros
 //! asks for them. What is kept in vain has a limit: of a large one only the first part
-//! stays in memory. Where nothing was kept, the other thread makes one once an arena is
+//! stays in memory, but where entries come so fast that the next one is a quarter full
+//! already. Where nothing was kept, the other thread makes one once an arena is
 //! half full, so that the first entries of the next find their memory in place.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -41,7 +42,8 @@ const HUGE_BYTES_MIN: usize = 4 << 20;
 /// From so many bytes on, and at most so many, pages are touched ahead of their use.
 const AHEAD_BYTES_MIN: usize = 1 << 20;
 const AHEAD_BYTES_MAX: usize = 8 << 20;
-/// So much of a mapping stays in memory while it waits for the next arena.
+/// So much of a mapping stays in memory while it waits for the next arena, where that is not
+/// filled fast.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Large arenas tell the gauge in steps of this many bytes.
 const GAUGE_STEP_BYTES: usize = 64 << 10;
@@ -97,19 +99,24 @@ impl Spare {
         }
     }
 
-    /// Keeps `mapped`, or gives it back.
+    /// Keeps `mapped`, and gives back what is not kept: what has less in memory.
     fn put(&mut self, mapped: Mapped) -> Option<Mapped> {
-        if !matches!(self, Spare::Empty) {
-            return Some(mapped);
+        match self {
+            Spare::Empty => {
+                *self = Spare::Kept(KeptMemory(mapped));
+                None
+            }
+            Spare::Kept(KeptMemory(kept)) if kept.populated() < mapped.populated() => {
+                Some(std::mem::replace(kept, mapped))
+            }
+            _ => Some(mapped),
         }
-        *self = Spare::Kept(KeptMemory(mapped));
-        None
     }
 
     /// Bytes in memory that no arena uses.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Spare::Kept(KeptMemory(mapped)) => mapped.populated.load(Ordering::Relaxed),
+            Spare::Kept(KeptMemory(mapped)) => mapped.populated(),
             Spare::Empty | Spare::Closed => 0,
         }
     }
@@ -124,6 +131,10 @@ impl Mapped {
             let _ = map.advise(memmap2::Advice::HugePage);
         }
         Ok(Mapped { map, populated: AtomicUsize::new(0) })
+    }
+
+    fn populated(&self) -> usize {
+        self.populated.load(Ordering::Relaxed)
     }
 
     /// Brings the first `end` bytes into memory, but for those that were already.
@@ -141,7 +152,7 @@ impl Mapped {
 
     /// Gives the system back what lies past the first `bytes`.
     fn shrink_to(&self, bytes: usize) {
-        let populated = self.populated.load(Ordering::Relaxed);
+        let populated = self.populated();
         if populated <= bytes {
             return;
         }
@@ -296,7 +307,7 @@ impl Arena {
         let Backing::Mapped(Some(mapped)) = &self.backing else { return None };
         let used = self.used_bytes();
         let end = (self.root_bytes + used + used.min(AHEAD_BYTES_MAX)).min(mapped.map.len());
-        let lacks = used >= AHEAD_BYTES_MIN && mapped.populated.load(Ordering::Relaxed) < end;
+        let lacks = used >= AHEAD_BYTES_MIN && mapped.populated() < end;
         lacks.then_some((mapped, end))
     }
 
@@ -339,7 +350,10 @@ impl Drop for Arena {
                     mapped.map[..self.root_bytes].fill(0);
                     let used = self.root_bytes + self.used.load(Ordering::Relaxed);
                     mapped.populated.fetch_max(used, Ordering::Relaxed);
-                    mapped.shrink_to(KEPT_BYTES_MAX);
+                    // What others have by now came while this one was flushed.
+                    if self.gauge.bytes() < self.capacity_bytes / 4 {
+                        mapped.shrink_to(KEPT_BYTES_MAX);
+                    }
                     let unwanted = self.gauge.spare().put(mapped);
                     // Unmapping takes a while: not under the lock.
                     drop(unwanted);

@@ -400,6 +400,32 @@ fn of_a_large_arena_only_the_first_part_stays_in_memory() {
     assert_eq!(gauge.spare_bytes(), 0);
 }
 
+#[cfg(not(miri))]
+#[test]
+fn a_large_arena_stays_in_memory_where_the_next_one_fills_fast() {
+    let gauge = ArenaGauge::new();
+    let filled = |n, mib: usize| {
+        let (table, mut writer) = Memtable::new(64 << 20, &gauge).unwrap();
+        writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(n), Kind::Put)), &vec![7; mib << 20]);
+        (table, writer)
+    };
+    for (next_mib, kept) in [(15, 16 << 20..=16 << 20), (17, 50 << 20..=64 << 20)] {
+        let flushed = filled(1, 50);
+        let next = filled(2, next_mib);
+        drop(flushed);
+        assert!(kept.contains(&gauge.spare_bytes()), "{next_mib}: {}", gauge.spare_bytes());
+        drop(next);
+        gauge.release_spare();
+    }
+    // One that was made ahead gives way to what has more in memory.
+    let (flushed, mut active) = (filled(1, 50), filled(2, 31));
+    active.1.insert(InternalKey::new(b"k", Tag::new(SeqNo(3), Kind::Put)), &[7; 1 << 20]);
+    active.0.populate_ahead();
+    assert!((8 << 20..17 << 20).contains(&gauge.spare_bytes()));
+    drop(flushed);
+    assert!(gauge.spare_bytes() >= 50 << 20);
+}
+
 #[test]
 fn memory_is_brought_in_ahead_once_an_arena_is_in_use() {
     let (table, mut writer) = Memtable::new(8 << 20, &ArenaGauge::new()).unwrap();

@@ -95,10 +95,13 @@ impl<T> ArcSwap<T> {
     }
 
     pub(crate) fn store(&self, value: Arc<T>) {
-        point();
-        let old = std::mem::replace(&mut *self.0.lock().expect("nobody panics with it"), value);
         // Dropping it may meet other threads.
-        drop(old);
+        drop(self.swap(value));
+    }
+
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+        point();
+        std::mem::replace(&mut *self.0.lock().expect("nobody panics with it"), value)
     }
 }
 
