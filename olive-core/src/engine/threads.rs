@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Maintenance;
 use crate::stats::nanoseconds;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::vfs::Patience;
 
 /// How long a thread waits after an error before it tries again, at first.
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -137,15 +138,20 @@ impl Engine {
         if self.read_only || self.options.maintenance == Maintenance::Manual {
             return Ok(());
         }
-        self.spawn("olive-flush".to_owned(), &self.threads.flush, |engine| {
+        self.spawn("olive-flush".to_owned(), Patience::Short, &self.threads.flush, |engine| {
             engine.retried("flush", Engine::flush_all_waiting)
         })?;
-        self.spawn("olive-sync".to_owned(), &self.threads.sync, Engine::sync_turn)?;
-        self.spawn("olive-prepare".to_owned(), &self.threads.prepare, |engine| {
+        self.spawn(
+            "olive-sync".to_owned(),
+            Patience::Short,
+            &self.threads.sync,
+            Engine::sync_turn,
+        )?;
+        self.spawn("olive-prepare".to_owned(), Patience::Short, &self.threads.prepare, |engine| {
             engine.retried(LOG_SEGMENT, |engine| engine.prepare_segment().map(drop))
         })?;
         for (number, bell) in self.threads.compaction.iter().enumerate() {
-            self.spawn(format!("olive-compact-{number}"), bell, |engine| {
+            self.spawn(format!("olive-compact-{number}"), Patience::Long, bell, |engine| {
                 let wait = engine.retried("compaction", Engine::compact_all);
                 if engine.may_gather_soon() { wait.min(AT_REST) } else { wait }
             })?;
@@ -162,6 +168,7 @@ impl Engine {
     fn spawn(
         self: &Arc<Self>,
         name: String,
+        patience: Patience,
         bell: &Bell,
         turn: impl Fn(&Engine) -> Duration + Send + 'static,
     ) -> Result<()> {
@@ -170,7 +177,7 @@ impl Engine {
         let handle = std::thread::Builder::new()
             .name(name.clone())
             .spawn(move || {
-                engine.vfs.lower_thread_priority();
+                engine.vfs.lower_thread_priority(patience);
                 let mut wait = Duration::ZERO;
                 loop {
                     let woken = sleeper.recv_timeout(wait);

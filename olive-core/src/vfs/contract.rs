@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Access, Vfs, read_exact_at, read_file, write_all_at};
+use super::{Access, Patience, Vfs, read_exact_at, read_file, write_all_at};
 
 /// Runs each promise on each file system, as a test of its own.
 macro_rules! promises {
@@ -355,7 +355,7 @@ fn clocks_and_randomness_move(vfs: &dyn Vfs, root: &Path) {
     assert!(vfs.wall_clock_ms() > 1_600_000_000_000);
     assert_ne!(vfs.random(), vfs.random());
     let _ = vfs.honours_reservation(root);
-    vfs.lower_thread_priority();
+    vfs.lower_thread_priority(Patience::Short);
 }
 
 /// Modes, fallback zeros and priorities are the real disk's alone.
@@ -397,14 +397,16 @@ mod only_os {
     #[cfg(target_os = "linux")]
     fn only_the_calling_thread_steps_back() {
         let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
-        let (main, before) = (nice(), nice());
-        let lowered = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                OsVfs.lower_thread_priority();
-                nice()
+        let main = nice();
+        for (patience, step) in [(Patience::Short, 5), (Patience::Long, 10)] {
+            let lowered = std::thread::scope(|scope| {
+                let thread = scope.spawn(|| {
+                    OsVfs.lower_thread_priority(patience);
+                    nice()
+                });
+                thread.join().unwrap()
             });
-            thread.join().unwrap()
-        });
-        assert_eq!((lowered, nice()), ((before + 5).min(19), main));
+            assert_eq!((lowered, nice()), ((main + step).min(19), main), "{patience:?}");
+        }
     }
 }

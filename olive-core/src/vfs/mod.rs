@@ -78,8 +78,17 @@ pub trait Vfs: fmt::Debug + Send + Sync + 'static {
     fn wall_clock_ms(&self) -> u64;
     /// Bytes that nobody can guess.
     fn random(&self) -> u64;
-    /// Tells the system that the calling thread can wait for others.
-    fn lower_thread_priority(&self);
+    /// Tells the system that the calling thread can wait for others, and how long.
+    fn lower_thread_priority(&self, patience: Patience);
+}
+
+/// How long the work of a background thread can wait for a processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Writers wait for it, if it falls behind.
+    Short,
+    /// Nobody waits for it for long.
+    Long,
 }
 
 /// Frees a lock when it is dropped.

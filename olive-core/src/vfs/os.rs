@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::mmap::{MappedStores, Mapping, WeakStores};
-use super::{Access, LockGuard, Metadata, SharedMap, Vfs, VfsFile};
+use super::{Access, LockGuard, Metadata, Patience, SharedMap, Vfs, VfsFile};
 use crate::sync::{Arc, OnceLock};
 
 /// The operating system's file system, clock and randomness.
@@ -107,8 +107,8 @@ impl Vfs for OsVfs {
         platform::random()
     }
 
-    fn lower_thread_priority(&self) {
-        platform::lower_thread_priority();
+    fn lower_thread_priority(&self, patience: Patience) {
+        platform::lower_thread_priority(patience);
     }
 }
 
@@ -251,11 +251,13 @@ mod platform {
     use rustix::fs::FallocateFlags;
     use rustix::io::Errno;
 
+    use super::Patience;
     pub(super) use super::portable::{read_at, sync_dir, write_at};
 
-    /// Added to the nice value of a thread that can wait: a third of the
+    /// Added to the nice value of a thread that can wait: a third, or a tenth, of the
     /// processor time of a thread at nice 0 that wants the same core.
     const NICE_STEP: i32 = 5;
+    const NICE_STEP_LONG: i32 = 10;
     const NICE_MAX: i32 = 19;
 
     /// `statfs` magic of file systems that overwrite an allocated block where it
@@ -301,11 +303,15 @@ mod platform {
     }
 
     /// On Linux a nice value belongs to a thread, whose id stands for a process id.
-    pub(super) fn lower_thread_priority() {
+    pub(super) fn lower_thread_priority(patience: Patience) {
+        let step = match patience {
+            Patience::Short => NICE_STEP,
+            Patience::Long => NICE_STEP_LONG,
+        };
         let thread = Some(rustix::thread::gettid());
         if let Ok(nice) = rustix::process::getpriority_process(thread) {
             // A system that forbids it costs fairness, nothing else.
-            let _ = rustix::process::setpriority_process(thread, (nice + NICE_STEP).min(NICE_MAX));
+            let _ = rustix::process::setpriority_process(thread, (nice + step).min(NICE_MAX));
         }
     }
 }
@@ -317,6 +323,7 @@ mod platform {
     use std::io;
     use std::path::Path;
 
+    use super::Patience;
     pub(super) use super::portable::{random, read_at, sync_dir, write_at};
 
     pub(super) fn allocate(_: &File, _: u64) -> io::Result<bool> {
@@ -334,7 +341,7 @@ mod platform {
         false
     }
 
-    pub(super) fn lower_thread_priority() {}
+    pub(super) fn lower_thread_priority(_: Patience) {}
 }
 
 mod portable {

@@ -10,7 +10,7 @@ use super::disk::{BLOCK_BYTES, Node, NodeId, Op};
 use super::file::SimFile;
 use super::{OpKind, SimVfs, State, errno, splitmix};
 use crate::sync::{Arc, Mutex};
-use crate::vfs::{Access, LockGuard, Metadata, Vfs, VfsFile};
+use crate::vfs::{Access, LockGuard, Metadata, Patience, Vfs, VfsFile};
 
 /// What the wall clock says when the disk is new: 2023-11-14.
 const WALL_CLOCK_START_MS: u64 = 1_700_000_000_000;
@@ -139,7 +139,7 @@ impl Vfs for SimVfs {
         splitmix(&mut self.state().random)
     }
 
-    fn lower_thread_priority(&self) {}
+    fn lower_thread_priority(&self, _: Patience) {}
 }
 
 impl SimVfs {
