@@ -281,19 +281,18 @@ fn call_sync_file_range(file: &File, range: Range<u64>, flags: libc::c_uint) -> 
     if start >= end {
         return Ok(());
     }
-    super::uninterrupted(|| {
-        // SAFETY: it takes numbers alone, and the descriptor is open as long as `file` is.
-        match unsafe { libc::sync_file_range(file.as_raw_fd(), start, end - start, flags) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    })
-    .or_else(|error| match error.raw_os_error() {
+    // SAFETY: it takes numbers alone, and the descriptor is open as long as `file` is.
+    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), start, end - start, flags) };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
         // A file system that has no pages, a kernel or a sandbox without the call: a sync
         // does it all then.
         Some(libc::ESPIPE | libc::EINVAL | libc::ENOSYS | libc::EPERM) => Ok(()),
         _ => Err(error),
-    })
+    }
 }
 
 impl MappedStores {
