@@ -283,7 +283,6 @@ fn switch_over(
         next_seq: recovered.last_seq.0 + 1,
         live: std::collections::BTreeSet::new(),
         priced_at: price_step(options.memtable_bytes),
-        rotated_at: vfs.monotonic(),
         put_ops: 0,
         put_bytes: 0,
         wal_written_bytes: 0,

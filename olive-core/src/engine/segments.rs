@@ -15,13 +15,10 @@ use super::write::Commit;
 use crate::error::{ErrorKind, Result};
 use crate::format::file_names::FileKind;
 use crate::wal::Segment;
-use std::time::Duration;
 
-/// A segment that fills within this time is followed by one four times as large: a log
-/// that is written as fast as it can be grows in few steps, and each is prepared before
-/// the one before it is full. Others are followed by one twice as large.
-const FILLS_QUICKLY: Duration = Duration::from_millis(200);
-const GROWTH_QUICK: u64 = 4;
+/// Each segment is followed by one twice as large: that is prepared, or nearly, when a
+/// writer of small entries, as fast as can be, has filled the one before it.
+const GROWTH: u64 = 2;
 /// A writer that has to make its segment itself makes a short one, whatever is due: it
 /// waits for that, and the next one is prepared meanwhile.
 const MADE_BY_WRITER_BYTES_MAX: u64 = 1 << 20;
@@ -62,13 +59,10 @@ impl Engine {
             };
             let (number, len) = (segment.number(), segment.len());
             commit.log.rotate(segment).map_err(|error| self.note_poison(error))?;
-            let quick = began.saturating_sub(commit.rotated_at) < FILLS_QUICKLY;
-            commit.rotated_at = began;
             let mut tree = self.tree.lock();
             tree.active_segment = number;
-            let times = if quick { GROWTH_QUICK } else { 2 };
             let max = self.options.wal_segment_bytes_max;
-            tree.segment_bytes = tree.segment_bytes.max(len.min(max) * times).min(max);
+            tree.segment_bytes = tree.segment_bytes.max(len.min(max) * GROWTH).min(max);
         }
         self.threads.wake_prepare();
         if made {

@@ -6,7 +6,6 @@
 //! memtable full and none free, level 0 at its limit) lets go of it and waits.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::hold::{Deadline, price_step};
 use super::stall::{Cause, Debts};
@@ -33,8 +32,6 @@ pub(super) struct Commit {
     pub(super) live: BTreeSet<KeyspaceId>,
     /// Bytes of the memtable at which the price of a write is set anew.
     pub(super) priced_at: usize,
-    /// When the active segment became that.
-    pub(super) rotated_at: Duration,
     pub(super) put_ops: u64,
     pub(super) put_bytes: u64,
     pub(super) wal_written_bytes: u64,
