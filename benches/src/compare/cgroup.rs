@@ -73,6 +73,25 @@ fn parents() -> Result<Vec<PathBuf>> {
     Ok(parents)
 }
 
+/// What the memory cgroups of this process still allow; `None` where they set no limit.
+pub(crate) fn room() -> Result<Option<u64>> {
+    let files =
+        [("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")];
+    let number = |dir: &Path, file: &str| {
+        std::fs::read_to_string(dir.join(file)).ok()?.trim().parse::<u64>().ok()
+    };
+    let mut room: Option<u64> = None;
+    for dir in parents()? {
+        for (limit, used) in files {
+            // "max" is no number, and the root has no such file.
+            let Some(limit) = number(&dir, limit) else { continue };
+            let left = limit.saturating_sub(number(&dir, used).unwrap_or(0));
+            room = Some(room.map_or(left, |room| room.min(left)));
+        }
+    }
+    Ok(room)
+}
+
 fn limited(parent: &Path, name: &str, bytes: u64) -> Result<MemoryLimit> {
     // Version 2 gives children the controller only when told to.
     let _ = std::fs::write(parent.join("cgroup.subtree_control"), "+memory");

@@ -19,6 +19,7 @@ mod output;
 mod pictures;
 mod run;
 mod spawn;
+mod start;
 mod workloads;
 
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use crate::cgroup::MemoryLimit;
 use crate::machine::Machine;
 use crate::output;
 use crate::spawn::spawn;
+use crate::start;
 
 /// A quick run begins nothing after this, so that it ends within 15 minutes.
 const QUICK: Duration = Duration::from_secs(13 * 60 + 30);
@@ -163,6 +164,9 @@ impl Run<'_> {
                 failed: false,
             })
             .collect();
+        // Each round begins with another one.
+        let first = (round as usize - 1) % lives.len();
+        lives.rotate_left(first);
         for (at, phase) in group.phases.iter().enumerate() {
             for life in &mut lives {
                 if !group.takes_part(life.engine, phase) {
@@ -178,6 +182,7 @@ impl Run<'_> {
                     if let Some(limit) = &limit {
                         limit.empty();
                     }
+                    start::even(&self.data, group, phase)?;
                     self.phase(group, phase, life, round, limit.as_ref())?;
                 }
                 bar.inc((seconds * 10.0) as u64);
