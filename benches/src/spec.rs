@@ -141,6 +141,9 @@ pub struct Outcome {
     /// Why there is no result.
     #[serde(default)]
     pub error: Option<String>,
+    /// The longest time meanwhile in which the machine itself stood still. With clocks.
+    #[serde(default)]
+    pub machine_pause_seconds_max: Option<f64>,
     /// Whether it ended by itself rather than by its time limit.
     pub finished: bool,
     /// To open the database.

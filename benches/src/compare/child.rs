@@ -7,6 +7,7 @@ use olive_benches::spec::{Job, Outcome};
 
 use crate::engines::{self, Engine, Settings};
 use crate::measure::{MemoryWatch, cpu_seconds, disk_bytes, until_rest, written_bytes};
+use crate::pauses::PauseWatch;
 use crate::workloads;
 
 /// Does the job and prints the outcome as one line of JSON.
@@ -34,7 +35,9 @@ pub(crate) fn measure<E: Engine>(job: &Job) -> Result<Outcome> {
         workloads::warm(&engine, job)?;
     }
     let (cpu, written) = (cpu_seconds(), written_bytes()?);
+    let pauses = job.clocks.then(PauseWatch::start);
     let mut outcome = workloads::run(&engine, job)?;
+    outcome.machine_pause_seconds_max = pauses.map(|pauses| pauses.end().as_secs_f64());
     outcome.open_seconds = open_seconds;
 
     let settling = Instant::now();

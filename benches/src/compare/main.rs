@@ -16,6 +16,7 @@ mod engines;
 mod machine;
 mod measure;
 mod output;
+mod pauses;
 mod pictures;
 mod run;
 mod spawn;
