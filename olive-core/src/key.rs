@@ -254,7 +254,8 @@ impl ScopedKey {
         let len = id_len + user_key.len();
         let mut key = ScopedKey { inline: [0; ScopedKey::INLINE_BYTES], len, heap: Vec::new() };
         if len <= ScopedKey::INLINE_BYTES {
-            key.inline[..id_len].copy_from_slice(&id[..id_len]);
+            // All of it, which is a store and no call; the key goes over what is too much.
+            key.inline[..id.len()].copy_from_slice(&id);
             key.inline[id_len..len].copy_from_slice(user_key);
         } else {
             key.heap.reserve_exact(len);

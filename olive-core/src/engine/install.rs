@@ -69,8 +69,10 @@ impl Engine {
         change(&mut tree);
         let immutables = tree.immutables.iter().rev();
         let immutables = immutables.map(|i: &Immutable| Arc::clone(&i.memtable)).collect();
-        let memtable = Arc::clone(&self.view.load().memtable);
-        let view = View { memtable, immutables, version: Arc::new(next) };
+        let before = self.view.load();
+        let (memtable, after) = (Arc::clone(&before.memtable), before.after);
+        drop(before);
+        let view = View { memtable, after, immutables, version: Arc::new(next) };
         let replaced = self.view.swap(Arc::new(view));
         self.update_price(&tree);
         drop(tree);

@@ -80,7 +80,7 @@ impl Engine {
             *outcome = check_key(key.as_ref()).err().map(Err);
         }
         let copy = self.pins_too_much(view);
-        for memtable in view.memtables().filter(|memtable| !memtable.is_empty()) {
+        for memtable in view.memtables_for(seq) {
             find_in_memtable(memtable, sought, seq, copy, &mut outcomes);
         }
         let mut cost = Cost::default();

@@ -94,6 +94,7 @@ impl Engine {
         let memtable = Memtable::new(arena_bytes(1 << 10, 0), &gauge)?.0;
         let view = View {
             memtable,
+            after: recovered.last_seq,
             immutables: memtables.into_iter().rev().collect(),
             version: Arc::new(recovered.version),
         };
@@ -202,6 +203,7 @@ impl Engine {
         let view = self.view.load_full();
         self.view.store(Arc::new(View {
             memtable: Arc::clone(&view.memtable),
+            after: view.after,
             immutables: Vec::new(),
             version: Arc::new(Version::default()),
         }));
@@ -295,7 +297,12 @@ fn switch_over(
         published: recovered.last_seq.0,
         next_file: manifest_number + 1,
         dropped: recovered.dropped,
-        view: View { memtable, immutables: Vec::new(), version: Arc::new(recovered.version) },
+        view: View {
+            memtable,
+            after: recovered.last_seq,
+            immutables: Vec::new(),
+            version: Arc::new(recovered.version),
+        },
         commit: Some((commit, sync)),
         records: Some(records),
         segment: Some((segment_number, segment_bytes)),

@@ -13,7 +13,7 @@ use crate::memtable::Memtable;
 use crate::sync::Arc;
 use crate::table::{Found, Table, filter_hash};
 use crate::value::Value;
-use crate::version::{LEVELS, Version};
+use crate::version::{LEVELS, Level0, Version};
 
 /// Where a point read found its value.
 pub(crate) enum Hit<'a> {
@@ -115,10 +115,10 @@ impl Engine {
         check_key(key)?;
         let scoped = ScopedKey::new(keyspace, key);
         let hash = filter_hash(&scoped);
-        for memtable in view.memtables() {
+        for memtable in view.memtables_for(seq) {
             memtable.prefetch_index(hash);
         }
-        for memtable in view.memtables() {
+        for memtable in view.memtables_for(seq) {
             if let Some((tag, value)) = memtable.get_hashed(&scoped, hash, seq) {
                 let mut cost = Cost::default();
                 cost.read(tag, key.len() + value.len());
@@ -215,45 +215,44 @@ fn find_in_tables<'a>(
 /// The tables that may have a key, newest first.
 pub(super) struct Candidates<'a> {
     hash: u64,
-    level0: std::slice::Iter<'a, Arc<Table>>,
-    /// By level; level 0 has none here.
+    /// Those of level 0 that are left.
+    level0: Level0<'a>,
+    /// One of each deeper level that may have the key, and how many were given.
     deeper: [Option<&'a Arc<Table>>; LEVELS],
-    level: usize,
+    given: usize,
 }
 
 impl<'a> Candidates<'a> {
     /// Asks for the filter lines of all of them before the first is looked at.
     #[inline]
     pub(super) fn new(version: &'a Version, scoped: &[u8], hash: u64) -> Candidates<'a> {
-        let level0 = version.level(0);
-        for table in level0 {
+        let level0 = version.level0_for(scoped);
+        for table in level0.tables() {
             table.prefetch_filter(hash);
         }
         let mut deeper = [None; LEVELS];
-        for (level, slot) in deeper.iter_mut().enumerate().skip(1) {
-            *slot = version.find(level, scoped);
-            if let Some(table) = slot {
+        let mut found = 0;
+        for level in version.deeper() {
+            if let Some(table) = version.find(level, scoped) {
                 table.prefetch_filter(hash);
+                deeper[found] = Some(table);
+                found += 1;
             }
         }
-        Candidates { hash, level0: level0.iter(), deeper, level: 1 }
+        Candidates { hash, level0, deeper, given: 0 }
     }
 
     /// The next one whose filter lets the key through.
     #[inline]
     pub(super) fn next(&mut self, scoped: &[u8], cost: &mut Cost) -> Result<Option<&'a Table>> {
-        for table in self.level0.by_ref() {
-            let meta = table.meta();
-            let covers = meta.smallest.as_slice() <= scoped && scoped <= meta.largest.as_slice();
-            if covers && asked(table, self.hash, cost)? {
+        while let Some(table) = self.level0.next(scoped) {
+            if asked(table, self.hash, cost)? {
                 return Ok(Some(table));
             }
         }
-        while let Some(slot) = self.deeper.get(self.level) {
-            self.level += 1;
-            if let Some(table) = slot
-                && asked(table, self.hash, cost)?
-            {
+        while let Some(Some(table)) = self.deeper.get(self.given) {
+            self.given += 1;
+            if asked(table, self.hash, cost)? {
                 return Ok(Some(table));
             }
         }

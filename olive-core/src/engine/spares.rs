@@ -75,7 +75,8 @@ mod tests {
 
     fn view() -> View {
         let (memtable, _writer) = Memtable::new(1 << 10, &ArenaGauge::default()).unwrap();
-        View { memtable, immutables: vec![], version: Arc::new(Version::default()) }
+        let (after, version) = (SeqNo::ZERO, Arc::new(Version::default()));
+        View { memtable, after, immutables: vec![], version }
     }
 
     fn walk(view: &Arc<View>) -> Box<ViewWalk> {

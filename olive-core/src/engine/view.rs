@@ -12,6 +12,8 @@ use crate::version::{LEVELS, Source, Version};
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) memtable: Arc<Memtable>,
+    /// The last number before it: whatever is in it is newer.
+    pub(crate) after: SeqNo,
     /// Newest first.
     pub(crate) immutables: Vec<Arc<Memtable>>,
     pub(crate) version: Arc<Version>,
@@ -21,6 +23,13 @@ impl View {
     /// The memtables, newest first.
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.memtable).chain(&self.immutables)
+    }
+
+    /// Those that may have what `seq` sees: where nothing was written since the last one
+    /// was rotated, the first of them has nothing.
+    #[inline]
+    pub(crate) fn memtables_for(&self, seq: SeqNo) -> impl Iterator<Item = &Arc<Memtable>> {
+        (seq > self.after).then_some(&self.memtable).into_iter().chain(&self.immutables)
     }
 
     /// All of it as one sorted run. The memtable is a part even if it is empty: the run
@@ -53,3 +62,20 @@ const _: fn() = || {
     fn walks<I: InternalIter + Send + 'static>() {}
     walks::<ViewIter>();
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memtable::ArenaGauge;
+
+    #[test]
+    fn a_memtable_is_left_out_where_all_that_it_may_have_is_newer() {
+        let memtable = || Memtable::new(1 << 10, &ArenaGauge::default()).unwrap().0;
+        let (memtable, immutables) = (memtable(), vec![memtable()]);
+        let view = View { memtable, after: SeqNo(7), immutables, version: Arc::default() };
+        let seen =
+            |seq| view.memtables_for(SeqNo(seq)).map(|m| Arc::ptr_eq(m, &view.memtable)).collect();
+        let (without, with): (Vec<bool>, Vec<bool>) = (seen(7), seen(8));
+        assert_eq!((without, with), (vec![false], vec![true, false]));
+    }
+}

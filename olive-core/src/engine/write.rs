@@ -220,17 +220,18 @@ impl Engine {
         let (memtable, writer) = Memtable::new(bytes, &self.gauge)?;
         let old = std::mem::replace(&mut commit.memtable, writer);
         commit.priced_at = price_step(self.options.memtable_bytes);
+        let last_seq = SeqNo(commit.next_seq - 1);
         let mut tree = self.tree.lock();
         if full {
             tree.immutables.push_back(Immutable {
                 memtable: Arc::clone(old.table()),
-                last_seq: SeqNo(commit.next_seq - 1),
+                last_seq,
                 next_segment: commit.log.segment(),
             });
         }
         let version = Arc::clone(&self.view.load().version);
         let immutables = tree.immutables.iter().rev().map(|i| Arc::clone(&i.memtable)).collect();
-        self.view.store(Arc::new(View { memtable, immutables, version }));
+        self.view.store(Arc::new(View { memtable, after: last_seq, immutables, version }));
         self.update_price(&tree);
         drop(tree);
         if full {

@@ -36,6 +36,8 @@ pub const FILTER_KIND_BLOCKED_BLOOM: u8 = 1;
 const HEADER_BYTES: usize = 8;
 const LINE_BYTES: usize = 64;
 const PROBES_MAX: u32 = 16;
+/// Of 9 bits each.
+const PROBES_A_MIX: u32 = 7;
 
 const K0: u64 = 0xA076_1D64_78BD_642F;
 const K1: u64 = 0xE703_7ED1_A0B4_28DB;
@@ -115,33 +117,33 @@ struct Line([u8; LINE_BYTES]);
 
 impl Line {
     fn set(&mut self, hash: u64, probes: u32) {
-        each_bit(hash, probes, |byte, bit| {
-            self.0[byte] |= bit;
-            true
-        });
+        each_bit(hash, probes, |byte, bit| self.0[byte] |= bit);
     }
 
+    /// Looks at every bit: which one is the first that is not there cannot be foretold.
     #[inline]
     fn has(&self, hash: u64, probes: u32) -> bool {
-        each_bit(hash, probes, |byte, bit| self.0[byte] & bit != 0)
+        let mut all = true;
+        each_bit(hash, probes, |byte, bit| all &= self.0[byte] & bit != 0);
+        all
     }
 }
 
-/// Gives each probe's byte (below 64) and bit until `keep_on` says no.
+/// Gives each probe's byte (below 64) and bit.
 #[inline]
-fn each_bit(hash: u64, probes: u32, mut keep_on: impl FnMut(usize, u8) -> bool) -> bool {
+fn each_bit(hash: u64, probes: u32, mut give: impl FnMut(usize, u8)) {
     let mut g = hash;
-    for probe in 0..probes {
-        if probe % 7 == 0 {
-            g = (g ^ (g >> 32)).wrapping_mul(GOLDEN);
+    let mut left = probes;
+    while left > 0 {
+        g = (g ^ (g >> 32)).wrapping_mul(GOLDEN);
+        let now = left.min(PROBES_A_MIX);
+        for _ in 0..now {
+            let bit = g >> 55;
+            g <<= 9;
+            give((bit >> 3) as usize & 63, 1 << (bit & 7));
         }
-        let bit = g >> 55;
-        g <<= 9;
-        if !keep_on((bit >> 3) as usize & 63, 1 << (bit & 7)) {
-            return false;
-        }
+        left -= now;
     }
-    true
 }
 
 #[inline]

@@ -35,26 +35,22 @@ impl Level {
 
     /// A deeper level: `tables` are in key order and disjoint.
     pub(super) fn by_key(tables: Vec<Arc<Table>>) -> Level {
-        let mut level = Level::counted(tables);
-        let (Some(first), Some(last)) = (level.tables.first(), level.tables.last()) else {
-            return level;
-        };
-        // All bounds lie between these two, so they begin with what these share.
-        let (low, high) = (&first.meta().smallest, &last.meta().largest);
-        let shared = low.iter().zip(high).take_while(|(a, b)| a == b).count();
-        level.prefix = low.iter().take(shared).copied().collect();
-        let metas = level.tables.iter().map(|t| t.meta());
-        level.smallest = metas.clone().map(|m| head(&m.smallest, shared)).collect();
-        level.largest = metas.map(|m| head(&m.largest, shared)).collect();
-        level
+        Level::counted(tables)
     }
 
     fn counted(tables: Vec<Arc<Table>>) -> Level {
+        let metas = tables.iter().map(|t| t.meta());
+        let low = metas.clone().map(|m| m.smallest.as_slice()).min().unwrap_or_default();
+        let high = metas.clone().map(|m| m.largest.as_slice()).max().unwrap_or_default();
+        // All bounds lie between these two, so they begin with what these share.
+        let shared = low.iter().zip(high).take_while(|(a, b)| a == b).count();
         Level {
-            numbers: tables.iter().map(|t| t.meta().number).collect(),
-            bytes: tables.iter().map(|t| t.meta().bytes).sum(),
+            numbers: metas.clone().map(|m| m.number).collect(),
+            bytes: metas.clone().map(|m| m.bytes).sum(),
+            prefix: low.iter().take(shared).copied().collect(),
+            smallest: metas.clone().map(|m| head(&m.smallest, shared)).collect(),
+            largest: metas.map(|m| head(&m.largest, shared)).collect(),
             tables,
-            ..Level::default()
         }
     }
 
@@ -71,14 +67,23 @@ impl Level {
         self.bytes
     }
 
+    /// The head of a key behind the prefix; none of one that is in no table.
+    #[inline]
+    fn head_of(&self, scoped: &[u8]) -> Option<u64> {
+        Some(head(scoped.strip_prefix(self.prefix.as_slice())?, 0))
+    }
+
+    /// The tables that may have `scoped`, in the order of the level.
+    #[inline]
+    pub(super) fn for_key(&self, scoped: &[u8]) -> Level0<'_> {
+        let head = self.head_of(scoped);
+        Level0 { level: self, head: head.unwrap_or(0), at: head.map_or(self.tables.len(), |_| 0) }
+    }
+
     /// The table that may have `scoped`, in a level in key order.
     #[inline]
     pub(super) fn find(&self, scoped: &[u8]) -> Option<&Arc<Table>> {
-        let shared = self.prefix.len();
-        if scoped.get(..shared)? != self.prefix {
-            return None;
-        }
-        let key_head = head(scoped, shared);
+        let key_head = self.head_of(scoped)?;
         let mut at = self.largest.partition_point(|&h| h < key_head);
         let mut smallest = *self.smallest.get(at)?;
         if self.largest[at] == key_head {
@@ -119,6 +124,46 @@ impl Level {
         let count = self.largest[at..].partition_point(|&h| h == key_head);
         self.tables[at..at + count].partition_point(|t| before(t))
     }
+}
+
+/// The tables of level 0 that may have one key, newest first.
+#[derive(Debug)]
+pub struct Level0<'a> {
+    level: &'a Level,
+    /// The key's, behind the level's prefix.
+    head: u64,
+    at: usize,
+}
+
+impl<'a> Level0<'a> {
+    /// Those that are left, with some whose bounds keep the key out.
+    #[inline]
+    #[must_use]
+    pub fn tables(&self) -> &'a [Arc<Table>] {
+        self.level.tables.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next one; `scoped` is the key.
+    #[inline]
+    pub fn next(&mut self, scoped: &[u8]) -> Option<&'a Arc<Table>> {
+        loop {
+            let (at, level) = (self.at, self.level);
+            let (table, head) = (level.tables.get(at)?, self.head);
+            self.at += 1;
+            let (smallest, largest) = (level.smallest[at], level.largest[at]);
+            if (smallest < head && head < largest)
+                || (smallest <= head && head <= largest && has_between_bounds(table, scoped))
+            {
+                return Some(table);
+            }
+        }
+    }
+}
+
+/// Where heads are equal the keys decide.
+#[cold]
+fn has_between_bounds(table: &Table, scoped: &[u8]) -> bool {
+    table.meta().overlaps(scoped, scoped)
 }
 
 /// The 8 bytes of `key` behind its first `from`, as a number that orders as they

@@ -17,6 +17,7 @@ mod tree;
 pub(crate) mod testing;
 
 pub use crate::format::edit::LEVELS;
+pub use level::Level0;
 pub use manifest::{Manifest, ManifestState};
 pub use source::Source;
 pub use tree::Version;

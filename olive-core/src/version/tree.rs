@@ -10,7 +10,7 @@
 //! ```
 
 use super::LEVELS;
-use super::level::Level;
+use super::level::{Level, Level0};
 use crate::format::edit::{TableMeta, VersionEdit};
 use crate::sync::Arc;
 use crate::table::Table;
@@ -19,6 +19,8 @@ use crate::table::Table;
 #[derive(Debug, Default, Clone)]
 pub struct Version {
     levels: [Arc<Level>; LEVELS],
+    /// The levels below 0 that have tables, a bit each.
+    deeper: u8,
 }
 
 impl Version {
@@ -27,6 +29,24 @@ impl Version {
     #[must_use]
     pub fn level(&self, level: usize) -> &[Arc<Table>] {
         self.levels[level].tables()
+    }
+
+    /// The levels below level 0 that have tables, from the top down.
+    #[inline]
+    pub fn deeper(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut left = self.deeper;
+        std::iter::from_fn(move || {
+            let level = left.trailing_zeros() as usize;
+            left &= left.checked_sub(1)?;
+            Some(level)
+        })
+    }
+
+    /// The tables of level 0 that may have `scoped`.
+    #[inline]
+    #[must_use]
+    pub fn level0_for(&self, scoped: &[u8]) -> Level0<'_> {
+        self.levels[0].for_key(scoped)
     }
 
     /// Every table, with its level.
@@ -120,6 +140,9 @@ impl Version {
                 Level::by_key(merged(level, kept, added)?)
             });
         }
+        after.deeper = (1..LEVELS)
+            .filter(|&level| !after.level(level).is_empty())
+            .fold(0, |deeper, level| deeper | 1 << level);
         Ok(after)
     }
 
@@ -329,6 +352,50 @@ mod tests {
         assert_eq!(numbers(v.overlapping(0, &key(7), &key(8))), [3, 1]);
         assert_eq!(numbers(v.overlapping(0, &key(0), &key(99))), [3, 2, 1]);
         assert_eq!(numbers(v.overlapping(0, &key(60), &key(99))), [0; 0]);
+    }
+
+    #[test]
+    fn level_0_gives_for_a_key_what_a_look_at_every_bound_gives() {
+        for seed in 0..40 {
+            let mut random = Random(seed);
+            let key = |random: &mut Random| {
+                let mut key = b"user0000".to_vec();
+                for _ in 0..random.below(12) {
+                    key.push([0, 1, b'0', 0xFF][random.below(4) as usize]);
+                }
+                key
+            };
+            let tables: Vec<(usize, TableMeta)> = (1..=random.below(12))
+                .map(|number| {
+                    let (a, b) = (key(&mut random), key(&mut random));
+                    let (smallest, largest) = if a <= b { (a, b) } else { (b, a) };
+                    (0, TableMeta { smallest, largest, ..meta(number, 0, 0, number) })
+                })
+                .collect();
+            let v = version(&tables);
+            let bounds = tables.iter().flat_map(|(_, t)| [t.smallest.clone(), t.largest.clone()]);
+            let mut probes: Vec<Vec<u8>> = bounds.collect();
+            probes.extend((0..200).map(|_| key(&mut random)));
+            probes.extend([&b""[..], b"user", b"user0001", b"usez"].map(<[u8]>::to_vec));
+            for probe in probes {
+                let mut level0 = v.level0_for(&probe);
+                let found: Vec<u64> =
+                    std::iter::from_fn(|| level0.next(&probe)).map(|t| t.meta().number).collect();
+                let newest_first = tables.iter().rev().filter(|(_, t)| t.overlaps(&probe, &probe));
+                let by_hand: Vec<u64> = newest_first.map(|(_, t)| t.number).collect();
+                assert_eq!(found, by_hand, "seed {seed}, {probe:?}");
+                assert!(level0.tables().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn the_levels_that_have_tables_are_named_from_the_top_down() {
+        let v = version(&[(0, meta(1, 0, 9, 1)), (1, meta(2, 0, 9, 1)), (6, meta(3, 0, 9, 1))]);
+        assert_eq!(v.deeper().collect::<Vec<_>>(), [1, 6]);
+        let moved = after(&v, &[(1, 2)], &[(4, meta(2, 0, 9, 1))]).unwrap();
+        assert_eq!(moved.deeper().collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(Version::default().deeper().count(), 0);
     }
 
     #[test]
