@@ -102,6 +102,7 @@ pub enum Metric {
     PutP999,
     PutP9999,
     PutMax,
+    PutMaxRunning,
     MachinePause,
     GetP999,
     DiskBytes,

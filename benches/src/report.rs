@@ -153,6 +153,7 @@ pub fn figure(metric: Metric, outcome: &Outcome) -> Option<f64> {
         Metric::PutP999 => latency(puts, |latency| latency.ns_p999),
         Metric::PutP9999 => latency(puts, |latency| latency.ns_p9999),
         Metric::PutMax => latency(puts, |latency| latency.ns_max),
+        Metric::PutMaxRunning => outcome.longest_put_seconds,
         Metric::MachinePause => outcome.machine_pause_seconds_max,
         Metric::GetP999 => latency(gets, |latency| latency.ns_p999),
         Metric::DiskBytes => Some(outcome.disk_bytes as f64),

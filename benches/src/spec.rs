@@ -141,9 +141,12 @@ pub struct Outcome {
     /// Why there is no result.
     #[serde(default)]
     pub error: Option<String>,
-    /// The longest time meanwhile in which the machine itself stood still. With clocks.
+    /// The longest time meanwhile in which the machine itself stood still. Of timed fills.
     #[serde(default)]
     pub machine_pause_seconds_max: Option<f64>,
+    /// The longest put, less the time in which the machine stood still. Of timed fills.
+    #[serde(default)]
+    pub longest_put_seconds: Option<f64>,
     /// Whether it ended by itself rather than by its time limit.
     pub finished: bool,
     /// To open the database.

@@ -1,9 +1,9 @@
 //! One measurement, in a process of its own.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use olive_benches::spec::{Job, Outcome};
+use olive_benches::spec::{Job, Outcome, Work};
 
 use crate::engines::{self, Engine, Settings};
 use crate::measure::{MemoryWatch, cpu_seconds, disk_bytes, until_rest, written_bytes};
@@ -35,9 +35,17 @@ pub(crate) fn measure<E: Engine>(job: &Job) -> Result<Outcome> {
         workloads::warm(&engine, job)?;
     }
     let (cpu, written) = (cpu_seconds(), written_bytes()?);
-    let pauses = job.clocks.then(PauseWatch::start);
-    let mut outcome = workloads::run(&engine, job)?;
-    outcome.machine_pause_seconds_max = pauses.map(|pauses| pauses.end().as_secs_f64());
+    let is_watched = job.clocks && job.work == Work::FillOverwrite;
+    let pauses = is_watched.then(PauseWatch::start);
+    let (mut outcome, slow_puts) = workloads::run(&engine, job)?;
+    if let Some(pauses) = pauses.map(PauseWatch::end) {
+        outcome.machine_pause_seconds_max = Some(pauses.longest().as_secs_f64());
+        if let Some(latency) = outcome.puts.and_then(|puts| puts.latency) {
+            let slow = slow_puts.iter().map(|&put| pauses.taken_off(put));
+            let longest = slow.max().unwrap_or(Duration::from_nanos(latency.ns_max));
+            outcome.longest_put_seconds = Some(longest.as_secs_f64());
+        }
+    }
     outcome.open_seconds = open_seconds;
 
     let settling = Instant::now();

@@ -1,9 +1,12 @@
 //! Pauses of the whole machine: a virtual one is stopped by its host now and then, and
 //! nothing in it can tell its operation's time from that.
 //!
-//! On each processor a thread sleeps for 2 ms over and over. A single one that wakes late
+//! On each processor a thread sleeps for 4 ms over and over. A single one that wakes late
 //! was kept from its processor by another thread; where all of them are silent at once for
-//! more than a scheduler's slice, none had a processor to run on.
+//! more than a scheduler's slice beyond that, none had a processor to run on.
+//!
+//! Each look costs tens of microseconds where a timer is the host's, so the percentiles of
+//! what makes less than a million operations a second would show them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +15,16 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-const SLEEP: Duration = Duration::from_millis(2);
-/// A slice of 4 ms, and a little.
-const SILENCE_MIN: Duration = Duration::from_millis(5);
+const SLEEP: Duration = Duration::from_millis(4);
+/// A sleep, a slice of 4 ms, and a little.
+const SILENCE_MIN: Duration = Duration::from_millis(9);
 
-type Silence = (Instant, Instant);
+/// From when to when.
+pub(crate) type Span = (Instant, Instant);
 
 pub(crate) struct PauseWatch {
     ends: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Vec<Silence>>>,
+    threads: Vec<JoinHandle<Vec<Span>>>,
 }
 
 impl PauseWatch {
@@ -36,17 +40,35 @@ impl PauseWatch {
         PauseWatch { threads: threads.collect(), ends }
     }
 
-    /// The longest time in which no processor ran anything. With one processor nothing can
-    /// be told: zero.
-    pub(crate) fn end(self) -> Duration {
+    /// The times in which no processor ran anything. With one processor nothing can be
+    /// told: none.
+    pub(crate) fn end(self) -> Pauses {
         self.ends.store(true, Ordering::Relaxed);
         let silences = self.threads.into_iter().map(|thread| thread.join().unwrap_or_default());
         let silences: Vec<_> = silences.collect();
-        if silences.len() < 2 { Duration::ZERO } else { longest_common(&silences) }
+        Pauses(if silences.len() < 2 { Vec::new() } else { common(silences) })
     }
 }
 
-fn watch(processor: usize, ends: &AtomicBool) -> Vec<Silence> {
+/// Times in which the whole machine stood still.
+pub(crate) struct Pauses(Vec<Span>);
+
+impl Pauses {
+    pub(crate) fn longest(&self) -> Duration {
+        self.0.iter().map(|pause| pause.1 - pause.0).max().unwrap_or_default()
+    }
+
+    /// The length of an operation, but for the pauses within it.
+    pub(crate) fn taken_off(&self, (start, end): Span) -> Duration {
+        let within = self.0.iter().map(|pause| {
+            let (from, to) = (pause.0.max(start), pause.1.min(end));
+            to.saturating_duration_since(from)
+        });
+        (end - start).saturating_sub(within.sum())
+    }
+}
+
+fn watch(processor: usize, ends: &AtomicBool) -> Vec<Span> {
     let mut only = CpuSet::new();
     only.set(processor);
     let mut silences = Vec::new();
@@ -58,20 +80,19 @@ fn watch(processor: usize, ends: &AtomicBool) -> Vec<Silence> {
         std::thread::sleep(SLEEP);
         let now = Instant::now();
         if now - last > SILENCE_MIN {
-            silences.push((last, now));
+            silences.push((last + SLEEP, now));
         }
         last = now;
     }
     silences
 }
 
-/// The longest time that is within a silence of each processor.
-fn longest_common(silences: &[Vec<Silence>]) -> Duration {
-    let common = silences.iter().cloned().reduce(|common, others| {
+/// The times that are within a silence of each processor.
+fn common(silences: Vec<Vec<Span>>) -> Vec<Span> {
+    let both = |common: Vec<Span>, others: Vec<Span>| {
         let pairs = common.iter().flat_map(|&one| others.iter().map(move |&other| (one, other)));
         let both = pairs.map(|(one, other)| (one.0.max(other.0), one.1.min(other.1)));
         both.filter(|silence| silence.0 < silence.1).collect()
-    });
-    let lengths = common.unwrap_or_default().into_iter().map(|silence| silence.1 - silence.0);
-    lengths.max().unwrap_or_default()
+    };
+    silences.into_iter().reduce(both).unwrap_or_default()
 }

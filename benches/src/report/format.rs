@@ -11,6 +11,7 @@ pub fn value(metric: Metric, figure: f64) -> String {
         Metric::PutP999
         | Metric::PutP9999
         | Metric::PutMax
+        | Metric::PutMaxRunning
         | Metric::MachinePause
         | Metric::GetP999
         | Metric::CpuPerOp

@@ -7,6 +7,8 @@
 //! tables     the tables themselves                           [->  ->  ->  ->]
 //! ```
 //!
+//! In level 0 the tables lie newest first, and so do the heads.
+//!
 //! A search compares the prefix once, then 8-byte numbers that lie side by side;
 //! it follows a pointer to a table's own bounds only where the heads are equal.
 
@@ -30,15 +32,15 @@ impl Level {
     /// Level 0: `tables` come in any order, and lie newest first.
     pub(super) fn by_age(mut tables: Vec<Arc<Table>>) -> Level {
         tables.sort_by_key(|t| std::cmp::Reverse((t.meta().seq_max, t.meta().number)));
-        Level::counted(tables)
+        Level::of(tables)
     }
 
     /// A deeper level: `tables` are in key order and disjoint.
     pub(super) fn by_key(tables: Vec<Arc<Table>>) -> Level {
-        Level::counted(tables)
+        Level::of(tables)
     }
 
-    fn counted(tables: Vec<Arc<Table>>) -> Level {
+    fn of(tables: Vec<Arc<Table>>) -> Level {
         let metas = tables.iter().map(|t| t.meta());
         let low = metas.clone().map(|m| m.smallest.as_slice()).min().unwrap_or_default();
         let high = metas.clone().map(|m| m.largest.as_slice()).max().unwrap_or_default();
@@ -152,7 +154,7 @@ impl<'a> Level0<'a> {
             self.at += 1;
             let (smallest, largest) = (level.smallest[at], level.largest[at]);
             if (smallest < head && head < largest)
-                || (smallest <= head && head <= largest && has_between_bounds(table, scoped))
+                || (smallest <= head && head <= largest && is_between_bounds(table, scoped))
             {
                 return Some(table);
             }
@@ -161,8 +163,7 @@ impl<'a> Level0<'a> {
 }
 
 /// Where heads are equal the keys decide.
-#[cold]
-fn has_between_bounds(table: &Table, scoped: &[u8]) -> bool {
+fn is_between_bounds(table: &Table, scoped: &[u8]) -> bool {
     table.meta().overlaps(scoped, scoped)
 }
 

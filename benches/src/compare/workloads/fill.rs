@@ -3,16 +3,17 @@
 use anyhow::Result;
 use olive_benches::entries::{KeyBuf, Values};
 use olive_benches::numbers::{filled, permuted};
-use olive_benches::spec::{Job, Outcome, Side, Work};
+use olive_benches::spec::{Job, Outcome, Work};
 
 use super::clocks::Clock;
-use super::{Deadline, Picker, together};
+use super::{Deadline, Did, Picker, together};
 use crate::engines::Engine;
+use crate::pauses::Span;
 
 const BATCH: u64 = 100;
 
-pub(super) fn run<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Outcome> {
-    let (side, finished) = match job.work {
+pub(super) fn run<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<(Outcome, Vec<Span>)> {
+    let did = match job.work {
         Work::FillBatch => batches::<E, C>(engine, job)?,
         Work::FillOverwrite => {
             let twice = Job { ops: job.ops * 2, ..job.clone() };
@@ -26,7 +27,8 @@ pub(super) fn run<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Outcome>
         })?,
         _ => puts::<E, C, _>(engine, job, |_| |op| filled(op, job.entries))?,
     };
-    Ok(Outcome { puts: Some(side), finished, ..Outcome::default() })
+    let Did { side, slow, finished } = did;
+    Ok((Outcome { puts: Some(side), finished, ..Outcome::default() }, slow))
 }
 
 /// Threads take turns of the operations' indexes, so that together they put what one
@@ -35,7 +37,7 @@ fn puts<E: Engine, C: Clock, N: FnMut(u64) -> u64>(
     engine: &E,
     job: &Job,
     numbers: impl Fn(u64) -> N + Sync,
-) -> Result<(Side, bool)> {
+) -> Result<Did> {
     let threads = job.threads as u64;
     together::<C>(job, |thread, share, clock, deadline: Deadline| {
         let mut key = KeyBuf::new(job.key_bytes);
@@ -53,7 +55,7 @@ fn puts<E: Engine, C: Clock, N: FnMut(u64) -> u64>(
     })
 }
 
-fn batches<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<(Side, bool)> {
+fn batches<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Did> {
     together::<C>(job, |thread, share, clock, deadline| {
         let mut keys = vec![KeyBuf::new(job.key_bytes); BATCH as usize];
         let mut value_pool = vec![0; BATCH as usize * job.value_bytes];

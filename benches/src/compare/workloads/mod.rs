@@ -22,20 +22,22 @@ use olive_benches::numbers::{Rng, Zipf, filled, permuted};
 use olive_benches::spec::{Filled, Job, Outcome, Side, Skew, Work};
 
 use crate::engines::{Cursor, Engine};
+use crate::pauses::Span;
 use clocks::{Clock, NoClock, Timed};
 
-pub(crate) fn run<E: Engine>(engine: &E, job: &Job) -> Result<Outcome> {
+/// Does the job's work; what it measured, and its timed puts of a millisecond and more.
+pub(crate) fn run<E: Engine>(engine: &E, job: &Job) -> Result<(Outcome, Vec<Span>)> {
     if job.clocks { run_with::<E, Timed>(engine, job) } else { run_with::<E, NoClock>(engine, job) }
 }
 
-fn run_with<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Outcome> {
-    match job.work {
+fn run_with<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<(Outcome, Vec<Span>)> {
+    let outcome = match job.work {
         Work::FillSeq
         | Work::FillRandom
         | Work::FillUnique
         | Work::FillBatch
         | Work::FillOverwrite
-        | Work::Overwrite => fill::run::<E, C>(engine, job),
+        | Work::Overwrite => return fill::run::<E, C>(engine, job),
         Work::ReadHit
         | Work::ReadHandle
         | Work::ReadMissing
@@ -46,7 +48,8 @@ fn run_with<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Outcome> {
         Work::YcsbA | Work::YcsbB | Work::YcsbC | Work::YcsbD | Work::YcsbE | Work::YcsbF => {
             ycsb::run::<E, C>(engine, job)
         }
-    }
+    };
+    Ok((outcome?, Vec::new()))
 }
 
 /// Reads every entry once and some of them again, so that caches hold what they would
@@ -126,12 +129,21 @@ struct Done<C> {
     ended: Instant,
 }
 
+/// What all threads of a workload did.
+struct Did {
+    side: Side,
+    /// The operations of a millisecond and more, where each was timed.
+    slow: Vec<Span>,
+    /// Whether it ended by itself rather than by its deadline.
+    finished: bool,
+}
+
 /// Runs `work` in `threads` threads that begin at once, each told its number and how many
 /// operations are its share; the time is from the first one's first to the last one's last.
 fn together<C: Clock>(
     job: &Job,
     work: impl Fn(usize, u64, &mut C, Deadline) -> Result<u64> + Sync,
-) -> Result<(Side, bool)> {
+) -> Result<Did> {
     let threads = job.threads.max(1);
     let barrier = Barrier::new(threads);
     let deadline = Deadline::of(job);
@@ -165,5 +177,5 @@ fn together<C: Clock>(
     }
     side.latency = clock.latency();
     let finished = Instant::now() < deadline.0;
-    Ok((side, finished))
+    Ok(Did { side, slow: clock.into_slow(), finished })
 }

@@ -4,17 +4,17 @@ use std::hint::black_box;
 
 use anyhow::{Result, ensure};
 use olive_benches::entries::KeyBuf;
-use olive_benches::spec::{Job, Outcome, Side, Work};
+use olive_benches::spec::{Job, Outcome, Work};
 
 use super::clocks::Clock;
-use super::{Picker, together};
+use super::{Did, Picker, together};
 use crate::engines::{Cursor, Engine};
 
 /// What a seek reads: the entry that it finds and ten next.
 const SEEK_ENTRIES: u64 = 11;
 
 pub(super) fn run<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Outcome> {
-    let (side, finished) = match job.work {
+    let Did { side, finished, .. } = match job.work {
         Work::ReadMissing => {
             gets::<C>(job, 0, |key, picker| engine.get(key.missing(picker.any())))?
         }
@@ -34,9 +34,9 @@ fn gets<C: Clock>(
     job: &Job,
     hits: u64,
     get: impl Fn(&mut KeyBuf, &mut Picker) -> Result<Option<u64>> + Sync,
-) -> Result<(Side, bool)> {
+) -> Result<Did> {
     let found = std::sync::atomic::AtomicU64::new(0);
-    let (side, finished) = together::<C>(job, |thread, share, clock, deadline| {
+    let did = together::<C>(job, |thread, share, clock, deadline| {
         let mut key = KeyBuf::new(job.key_bytes);
         let mut picker = Picker::new(job, 0xB0 + thread as u64);
         let (mut met, mut sum, mut done) = (0, 0_u64, share);
@@ -55,12 +55,13 @@ fn gets<C: Clock>(
         Ok(done)
     })?;
     let found = found.into_inner();
-    let expected = if hits == 0 { 0 } else { side.ops };
-    ensure!(found == expected, "{found} of {} gets found their key, not {expected}", side.ops);
-    Ok((side, finished))
+    let ops = did.side.ops;
+    let expected = if hits == 0 { 0 } else { ops };
+    ensure!(found == expected, "{found} of {ops} gets found their key, not {expected}");
+    Ok(did)
 }
 
-fn seeks<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<(Side, bool)> {
+fn seeks<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Did> {
     together::<C>(job, |thread, share, clock, deadline| {
         engine.with_cursor(|cursor| {
             let mut key = KeyBuf::new(job.key_bytes);
@@ -86,7 +87,7 @@ fn seeks<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<(Side, bool)> {
 fn scans<C: Clock>(
     job: &Job,
     scan: impl Fn() -> Result<crate::engines::Seen> + Sync,
-) -> Result<(Side, bool)> {
+) -> Result<Did> {
     together::<C>(job, |_, share, clock, _| {
         let mut entries = 0;
         while entries < share {

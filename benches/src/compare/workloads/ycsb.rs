@@ -14,7 +14,7 @@ use olive_benches::numbers::{Rng, Zipf, permuted};
 use olive_benches::spec::{Job, Outcome, Side, Work};
 
 use super::clocks::Clock;
-use super::together;
+use super::{Did, together};
 use crate::engines::{Cursor, Engine};
 
 const SCAN_ENTRIES_MAX: u64 = 100;
@@ -45,7 +45,7 @@ pub(super) fn run<E: Engine, C: Clock>(engine: &E, job: &Job) -> Result<Outcome>
     let next = AtomicU64::new(job.filled_ops);
     let puts = AtomicU64::new(0);
     let zipf = Zipf::new(job.filled_ops, 0.99);
-    let (side, finished) = together::<C>(job, |thread, share, clock, deadline| {
+    let Did { side, finished, .. } = together::<C>(job, |thread, share, clock, deadline| {
         let mut session = Session {
             engine,
             job,
