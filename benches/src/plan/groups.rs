@@ -232,7 +232,7 @@ impl Base<'_> {
         let p9999: &[Goal] = if self.main { &[Goal::AtMost(1e-3)] } else { &[] };
         let rows = vec![
             row("longest put in fillrandom + overwrite", "fills", Metric::PutMax, max),
-            row("the same, less the machine's own pauses", "fills", Metric::PutMaxRunning, max),
+            row("the same, less the machine's own pauses", "fills", Metric::PutMaxRunning, &[]),
             row("the machine's own longest pause meanwhile", "fills", Metric::MachinePause, &[]),
             row("put p99.99 in fillrandom + overwrite", "fills", Metric::PutP9999, p9999),
             row("put p99.9 in fillrandom + overwrite", "fills", Metric::PutP999, &[]),
