@@ -34,7 +34,7 @@ impl Log {
         let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
         let dir = temp.path().to_path_buf();
         let first = Segment::create(&vfs, &dir, DATABASE, 1, 0, SEGMENT_BYTES, io).unwrap();
-        let (writer, sync) = LogWriter::new(first);
+        let (writer, sync) = LogWriter::new(first, Arc::clone(&vfs));
         Log { temp, vfs, io, writer, sync, next: 1 }
     }
 

@@ -271,7 +271,7 @@ fn switch_over(
         FileKind::CurrentTmp => false,
     };
     remove_orphans(&**vfs, dir, &kept);
-    let (log, sync) = LogWriter::new(segment);
+    let (log, sync) = LogWriter::new(segment, Arc::clone(vfs));
     let records = Records {
         whole_bytes: manifest.bytes(),
         manifest,

@@ -18,6 +18,7 @@
 //!
 //! The bytes are in [`crate::format::wal_record`].
 
+mod pace;
 mod probe;
 mod replay;
 mod segment;

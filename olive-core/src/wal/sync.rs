@@ -10,8 +10,7 @@
 //!
 //! Those who were woken by one sync come back with their next records a moment after the
 //! next leader has begun, and would be half of the writers in every sync. So a leader
-//! first gives way to them: until as many wait as were woken, or for a while that is as
-//! long as it has paid lately.
+//! first gives way to them: see [`Pace`].
 //!
 //! `appended` is published after a record's bytes are in the page cache, so a sync
 //! that begins later covers them. Segments are synced in order, so a synced record
@@ -21,15 +20,11 @@
 use std::path::PathBuf;
 
 use super::WalPosition;
+use super::pace::Pace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::wal_record::SEGMENT_HEADER_BYTES;
 use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, EventCount, Mutex, Ordering, yield_now};
-use crate::vfs::{SharedMap, VfsFile};
-
-/// How often a leader gives way to those who were woken: twice as often each time that all
-/// of them came, half as often where some did not.
-const CHANCES_MIN: u32 = 16;
-const CHANCES_MAX: u32 = 256;
+use crate::vfs::{SharedMap, Vfs, VfsFile};
 
 /// Syncs the log, for everyone who waits at the same time at once.
 #[derive(Debug)]
@@ -47,10 +42,14 @@ pub struct LogSync {
     led: AtomicBool,
     /// Syncs that ended.
     done: EventCount,
-    /// How many the last one woke, and how often the next leader gives way to them.
+    /// Who ever asked for a sync.
+    asked: AtomicU64,
+    /// How many the last one woke.
     woken: AtomicU32,
-    chances: AtomicU32,
+    /// What one leader leaves to the next.
+    pace: Mutex<Pace>,
     state: Mutex<State>,
+    clock: Arc<dyn Vfs>,
 }
 
 #[derive(Debug)]
@@ -91,8 +90,12 @@ enum Extent {
 }
 
 impl LogSync {
-    /// Of a log that is durable up to `start`, in the segment `file`.
-    pub(super) fn new(start: WalPosition, file: Arc<dyn VfsFile>, path: PathBuf) -> LogSync {
+    /// Of a log that is durable up to `start`, in the segment `active`; `clock` times syncs.
+    pub(super) fn new(
+        start: WalPosition,
+        active: (Arc<dyn VfsFile>, PathBuf),
+        clock: Arc<dyn Vfs>,
+    ) -> LogSync {
         LogSync {
             appended: AtomicU64::new(start.pack()),
             synced: AtomicU64::new(start.pack()),
@@ -101,9 +104,11 @@ impl LogSync {
             is_poisoned: AtomicBool::new(false),
             led: AtomicBool::new(false),
             done: EventCount::default(),
+            asked: AtomicU64::new(0),
             woken: AtomicU32::new(0),
-            chances: AtomicU32::new(CHANCES_MIN),
-            state: Mutex::new(State { sealed: Vec::new(), active: (file, path), poison: None }),
+            pace: Mutex::new(Pace::new()),
+            state: Mutex::new(State { sealed: Vec::new(), active, poison: None }),
+            clock,
         }
     }
 
@@ -130,6 +135,7 @@ impl LogSync {
                 self.appended()
             )));
         }
+        self.asked.fetch_add(1, Ordering::Relaxed);
         loop {
             let ended = self.done.now();
             self.check()?;
@@ -254,25 +260,25 @@ impl LogSync {
     }
 
     /// Lets other threads run until those who were woken wait again, or for a while.
-    fn give_way(&self) {
+    fn give_way(&self, pace: &Pace) {
         let woken = self.woken.load(Ordering::Relaxed);
-        let chances = self.chances.load(Ordering::Relaxed);
-        let all_came = (0..chances).any(|_| {
-            let all_came = self.done.waiters() >= woken;
-            if !all_came {
-                yield_now();
-            }
-            all_came
-        });
-        let next = if all_came { chances * 2 } else { chances / 2 };
-        self.chances.store(next.clamp(CHANCES_MIN, CHANCES_MAX), Ordering::Relaxed);
+        let start = self.clock.monotonic();
+        let mut yields = 0;
+        while self.done.waiters() < woken
+            && pace.waits(yields, || self.clock.monotonic().saturating_sub(start))
+        {
+            yield_now();
+            yields += 1;
+        }
     }
 
     /// Syncs what is appended, publishes the outcome, and wakes all. By who has set `led`.
     fn lead(&self, extent: Extent) {
         let led = Led { log: self };
+        // Nobody else takes this lock: there is one leader.
+        let mut pace = self.pace.lock();
         if self.woken.load(Ordering::Relaxed) > 0 {
-            self.give_way();
+            self.give_way(&pace);
         }
         let mut batch = {
             let mut state = self.state.lock();
@@ -285,7 +291,10 @@ impl LogSync {
         for sealed in &mut batch.sealed {
             drop(sealed.map.take());
         }
+        let start = self.clock.monotonic();
         let outcome = self.sync_batch(&batch, extent);
+        pace.note(self.asked.load(Ordering::Relaxed), start, self.clock.monotonic());
+        drop(pace);
         if let Err(error) = &outcome {
             self.poison(error);
         } else {

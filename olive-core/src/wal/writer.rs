@@ -17,7 +17,7 @@ use crate::format::wal_record::{
 };
 use crate::key::SeqNo;
 use crate::sync::Arc;
-use crate::vfs::write_all_at;
+use crate::vfs::{Vfs, write_all_at};
 
 /// Payloads up to this are copied behind their header, to be stored at once.
 const COPY_BYTES_MAX: usize = 64 << 10;
@@ -37,11 +37,13 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// A writer whose first segment is `segment`, and the handle by which others sync it.
+    /// A writer whose first segment is `segment`, and the handle by which others sync it;
+    /// `vfs` tells how long that takes.
     #[must_use]
-    pub fn new(segment: Segment) -> (LogWriter, Arc<LogSync>) {
+    pub fn new(segment: Segment, vfs: Arc<dyn Vfs>) -> (LogWriter, Arc<LogSync>) {
         let start = WalPosition { segment: segment.number(), offset: SEGMENT_HEADER_BYTES as u64 };
-        let sync = Arc::new(LogSync::new(start, segment.file.clone(), segment.path.clone()));
+        let active = (segment.file.clone(), segment.path.clone());
+        let sync = Arc::new(LogSync::new(start, active, vfs));
         let writer = LogWriter {
             seed: segment.header.seed(),
             segment,

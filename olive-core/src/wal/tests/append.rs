@@ -49,7 +49,8 @@ fn the_least_segment_takes_its_record_a_promise_and_the_end_mark() {
     for payload_len in [1, 8, 100_000] {
         let disk = Disk::new();
         let len = Segment::len_for(payload_len);
-        let (mut writer, sync) = LogWriter::new(disk.segment(1, 0, len, WalIo::Mapped));
+        let (mut writer, sync) =
+            LogWriter::new(disk.segment(1, 0, len, WalIo::Mapped), disk.vfs.clone());
         assert!(writer.fits(payload_len) && !writer.fits(payload_len.next_multiple_of(8) + 1));
         let value_len = payload_len.saturating_sub(20);
         let payload = ops(1, 1, value_len);

@@ -183,7 +183,8 @@ fn a_log_stored_as_a_value_is_never_taken_for_the_log() {
 fn a_gap_or_a_step_back_in_sequence_numbers_is_a_bad_record() {
     for (numbers, given) in [([1, 2, 4], 2), ([1, 2, 2], 2), ([2, 3, 4], 0), ([1, 1, 2], 1)] {
         let disk = Disk::new();
-        let (mut writer, sync) = LogWriter::new(disk.segment(1, 0, 4096, WalIo::Write));
+        let (mut writer, sync) =
+            LogWriter::new(disk.segment(1, 0, 4096, WalIo::Write), disk.vfs.clone());
         for number in numbers {
             writer.append(SeqNo(number), 1, &ops(number, 1, 5), false).unwrap();
         }
@@ -207,7 +208,8 @@ fn operations_that_are_not_what_is_said_are_a_bad_record_and_unknown_ones_unsupp
         (vec![99, 1, 1], 1, Some(ErrorKind::Unsupported)),
     ] {
         let disk = Disk::new();
-        let (mut writer, _sync) = LogWriter::new(disk.segment(1, 0, 4096, WalIo::Write));
+        let (mut writer, _sync) =
+            LogWriter::new(disk.segment(1, 0, 4096, WalIo::Write), disk.vfs.clone());
         writer.append(SeqNo(1), count, &payload, false).unwrap();
         let outcome = disk.replay(1, RecoveryMode::Strict);
         assert_eq!(outcome.as_ref().err().map(|e| e.kind()), kind, "{outcome:?}");
