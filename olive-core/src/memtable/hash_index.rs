@@ -28,7 +28,7 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-use super::tree::Node;
+use super::tree_nodes::Node;
 
 /// One line to so many bytes of the memtable: where entries are of 170 bytes with their
 /// share of the nodes, a full memtable has 6 in a line, and 1 in 300 is left out.

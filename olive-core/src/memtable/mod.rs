@@ -10,8 +10,10 @@
 //! inserts, a reader loads it with Acquire before it searches, and then finds every
 //! entry up to it. Entries above it may or may not be met.
 //!
-//! `arena.rs` owns the memory, `tree.rs` the nodes and the search, `hash_index.rs` leads a
-//! get past both, `tree_insert.rs` is the writer, `tree_iter.rs` what readers are given.
+//! `arena.rs` owns the memory, `tree_nodes.rs` says how nodes lie in it, `tree.rs` searches
+//! them (`window.rs`: by 8 bytes of each key), `hash_index.rs` leads a get past all of them.
+//! `tree_insert.rs` is the writer (`tree_split.rs`: where a leaf is full), `tree_iter.rs`
+//! what readers are given.
 //! `run.rs` is for recovery: entries that are gathered, and sorted once.
 
 #[expect(unsafe_code, reason = "owns raw memory")]
@@ -30,9 +32,13 @@ mod tree;
 mod tree_insert;
 #[expect(unsafe_code, reason = "reads nodes that it keeps alive")]
 mod tree_iter;
+mod tree_nodes;
+#[expect(unsafe_code, reason = "writes nodes in the arena's raw memory")]
+mod tree_split;
 #[cfg(test)]
 #[expect(unsafe_code, reason = "does the writer's steps one by one")]
 mod tree_split_tests;
+mod window;
 
 use std::fmt;
 

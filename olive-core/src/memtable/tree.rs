@@ -1,45 +1,11 @@
-//! The tree that orders a memtable: entries, leaves, inner nodes, and the search that
-//! readers make.
-//!
-//! ```text
-//! entry, at a multiple of 8 bytes
-//!
-//!   tag 8 | key bytes 4, value bytes 4 | key | value | pad
-//!
-//! leaf (192 bytes): up to 14 entries, in the order that `order` says
-//!
-//!   heads 14 x 8 | offsets of entries 14 x 4 | order 8 | splits 4 | next 4 | previous 4
-//!
-//! inner node (520 bytes): up to 32 children, in order
-//!
-//!   children 4 | heads 32 x 8 | first entries 32 x 4 | children 32 x 4
-//! ```
+//! The tree that orders a memtable, and the search that readers make. Its nodes are in
+//! tree_nodes.rs, and the 8-byte heads that most comparisons look at in window.rs.
 //!
 //! A B+ tree whose leaves are linked both ways. Entries are ordered by key ascending,
 //! then by tag descending; nothing is ever removed, and no node ever moves. Offset 0
 //! means none. A search touches the inner nodes, which stay in the processor's caches,
 //! one leaf, and one entry: a skiplist touches one node after the other, each a cache
 //! miss that waits for the one before.
-//!
-//! # Heads
-//!
-//! A head is 8 bytes of a key as a big-endian number. It stands beside the offset of
-//! the entry, so that most comparisons touch no entry. Which 8 bytes is a choice for the
-//! whole tree, the *window*, made once from the first keys: keys begin with a keyspace
-//! id and often with long runs of the same bytes, where a fixed place would make all
-//! heads equal. A window is a prefix P, and
-//!
-//! ```text
-//! head(key) = the 8 bytes behind P, zeros where the key ends    if key starts with P
-//!             0                                                 if key < P otherwise
-//!             MAX                                               if key > P otherwise
-//! ```
-//!
-//! which never falls as keys rise: `a <= b` implies `head(a) <= head(b)`. So unequal
-//! heads decide, and equal ones ask for the keys; P is a matter of speed only. Until a
-//! window is chosen all heads count as equal (the mask is 0). The writer chooses it by
-//! writing every head anew and then publishing P with Release: who sees P sees such
-//! heads, who does not looks at none.
 //!
 //! # Readers beside the writer
 //!
@@ -73,18 +39,14 @@ use std::cmp::Ordering as Order;
 use super::ArenaGauge;
 use super::arena::{Arena, UNIT_BYTES};
 use super::hash_index::{self, Line};
+use super::tree_nodes::{
+    HEADER_BYTES, Inner, InnerAt, LEAF_BYTES, LEAF_ENTRIES, Leaf, LeafAt, Node, SlotOrder,
+};
+use super::window::Window;
 use crate::error::Result;
 use crate::key::{InternalKey, SeqNo, Tag};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering, OwnLines};
 
-/// Entries of a leaf: as many as 4 bits each leave room for a count.
-pub(super) const LEAF_ENTRIES: usize = 14;
-/// Children of an inner node.
-pub(super) const INNER_CHILDREN: usize = 32;
-pub(super) const LEAF_BYTES: usize = size_of::<Leaf>();
-pub(super) const INNER_BYTES: usize = size_of::<Inner>();
-/// Tag and lengths.
-pub(super) const HEADER_BYTES: usize = 16;
 /// The first leaf stands in the root, a cache line behind its start.
 const FIRST_AT_BYTES: usize = 64;
 /// Behind it come the lines of the hash index, up to the end of the root.
@@ -95,91 +57,6 @@ pub(super) const FIRST_LEAF: LeafAt = LeafAt((FIRST_AT_BYTES / UNIT_BYTES) as u3
 #[inline]
 fn line_at(line: usize) -> u32 {
     ((LINES_AT_BYTES + line * size_of::<Line>()) / UNIT_BYTES) as u32
-}
-
-/// The offset of an entry in the arena, in units of 8 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Node(pub(super) u32);
-
-impl Node {
-    pub(super) const NONE: Node = Node(0);
-}
-
-/// The offset of a leaf.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct LeafAt(pub(super) u32);
-
-impl LeafAt {
-    pub(super) const NONE: LeafAt = LeafAt(0);
-}
-
-/// The offset of an inner node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct InnerAt(pub(super) u32);
-
-#[repr(C)]
-pub(super) struct Leaf {
-    pub(super) heads: [AtomicU64; LEAF_ENTRIES],
-    pub(super) nodes: [AtomicU32; LEAF_ENTRIES],
-    pub(super) order: AtomicU64,
-    pub(super) splits: AtomicU32,
-    pub(super) next: AtomicU32,
-    pub(super) prev: AtomicU32,
-    _unused: u32,
-}
-
-/// The head and the first entry of child 0 mean nothing: it begins where its node does.
-#[repr(C)]
-pub(super) struct Inner {
-    pub(super) count: AtomicU64,
-    pub(super) heads: [AtomicU64; INNER_CHILDREN],
-    pub(super) firsts: [AtomicU32; INNER_CHILDREN],
-    pub(super) children: [AtomicU32; INNER_CHILDREN],
-}
-
-/// Which slots of a leaf count, in order: a permutation of all slots, 4 bits each from
-/// the lowest on, and in the top byte how many of them are in use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct SlotOrder(pub(super) u64);
-
-impl SlotOrder {
-    /// Slots in their own order, none in use.
-    pub(super) const EMPTY: SlotOrder = SlotOrder(0x00DC_BA98_7654_3210);
-    const COUNT_SHIFT: u32 = 56;
-    const SLOTS: u64 = (1 << Self::COUNT_SHIFT) - 1;
-
-    #[inline]
-    pub(super) fn count(self) -> usize {
-        (self.0 >> Self::COUNT_SHIFT) as usize
-    }
-
-    /// The slot at `position`.
-    #[inline]
-    pub(super) fn slot(self, position: usize) -> usize {
-        // Masked for the compiler, which then need not check; 15 is never stored.
-        (self.0 >> (4 * position) & 15) as usize
-    }
-
-    /// With the next free slot at `position`, and which slot that is. Not full.
-    #[inline]
-    pub(super) fn inserted(self, position: usize) -> (SlotOrder, usize) {
-        let count = self.count();
-        let slot = self.slot(count);
-        let below = (1_u64 << (4 * position)) - 1;
-        let through = (1_u64 << (4 * count)) - 1;
-        let behind = Self::SLOTS & !((1_u64 << (4 * (count + 1))) - 1);
-        let slots = self.0 & below
-            | (slot as u64) << (4 * position)
-            | (self.0 & through & !below) << 4
-            | self.0 & behind;
-        (SlotOrder(slots | (count as u64 + 1) << Self::COUNT_SHIFT), slot)
-    }
-
-    /// With the first `count` only.
-    #[inline]
-    pub(super) fn truncated(self, count: usize) -> SlotOrder {
-        SlotOrder(self.0 & Self::SLOTS | (count as u64) << Self::COUNT_SHIFT)
-    }
 }
 
 /// A tree in an arena. Its functions on a [`Node`], [`LeafAt`] or [`InnerAt`] are unsafe
@@ -194,14 +71,6 @@ pub(super) struct Tree {
     pub(super) len: OwnLines<AtomicUsize>,
     /// 0: none yet. Else the offset of an entry << 32 | 1 << 31 | bytes of its key.
     pub(super) window: AtomicU64,
-}
-
-/// The window as one search sees it.
-#[derive(Clone, Copy)]
-pub(super) struct Window<'a> {
-    prefix: &'a [u8],
-    /// All ones, or 0 where there is no window yet.
-    pub(super) mask: u64,
 }
 
 /// What is looked for, with its head.
@@ -285,7 +154,7 @@ impl Tree {
     pub(super) fn window(&self) -> Window<'_> {
         let chosen = self.window.load(Ordering::Acquire);
         if chosen == 0 {
-            return Window { prefix: &[], mask: 0 };
+            return Window::NONE;
         }
         let len = (chosen as u32 & !(1 << 31)) as usize;
         // SAFETY: the writer names an entry of this tree whose key is no shorter.
@@ -635,75 +504,6 @@ impl Tree {
                 return run;
             }
             at = run.next;
-        }
-    }
-}
-
-impl<'a> Window<'a> {
-    pub(super) fn new(prefix: &'a [u8]) -> Window<'a> {
-        Window { prefix, mask: u64::MAX }
-    }
-
-    /// The length of the prefix for keys that share the first `common` bytes and
-    /// have at least `shortest`. The window ends where the keys end
-    /// rather than starting where they part: numbers that count up would leave it
-    /// with the first carry.
-    pub(super) fn prefix_len(common: usize, shortest: usize) -> usize {
-        common.min(shortest.saturating_sub(8)).min(u16::MAX.into())
-    }
-
-    #[inline]
-    pub(super) fn head(&self, key: &[u8]) -> u64 {
-        let len = self.prefix.len();
-        if self.mask == 0 {
-            return 0;
-        }
-        if let Some((start, rest)) = key.split_at_checked(len)
-            && start == self.prefix
-        {
-            if let Some(head) = rest.first_chunk::<8>() {
-                return u64::from_be_bytes(*head);
-            }
-            let mut head = [0; 8];
-            head[..rest.len()].copy_from_slice(rest);
-            return u64::from_be_bytes(head);
-        }
-        if key < self.prefix { 0 } else { u64::MAX }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nodes_are_as_large_as_their_picture() {
-        assert_eq!((LEAF_BYTES, INNER_BYTES), (192, 520));
-    }
-
-    #[test]
-    fn an_order_takes_slots_in_at_any_position_and_gives_them_back() {
-        let mut state = 7_u64;
-        let mut order = SlotOrder::EMPTY;
-        let mut model: Vec<usize> = Vec::new();
-        for _ in 0..10_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let random = (state >> 33) as usize;
-            if model.len() == LEAF_ENTRIES {
-                let kept = random % LEAF_ENTRIES;
-                order = order.truncated(kept);
-                model.truncate(kept);
-            } else {
-                let position = random % (model.len() + 1);
-                let (inserted, slot) = order.inserted(position);
-                assert!(!model.contains(&slot) && slot < LEAF_ENTRIES);
-                model.insert(position, slot);
-                order = inserted;
-            }
-            let slots: Vec<usize> = (0..order.count()).map(|p| order.slot(p)).collect();
-            assert_eq!(slots, model);
-            let all: u64 = (0..LEAF_ENTRIES).map(|p| 1 << order.slot(p)).sum();
-            assert_eq!(all, (1 << LEAF_ENTRIES) - 1, "a permutation");
         }
     }
 }

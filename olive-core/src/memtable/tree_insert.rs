@@ -3,14 +3,8 @@
 //! ```text
 //! insert   where:   the last leaf if the key is behind all others, else down from the root
 //!          entry:   one piece of the arena
-//!          full:    the leaf is split, below
+//!          full:    the leaf is split: see tree_split.rs
 //!          publish: a free slot of the leaf, then the leaf's order
-//!
-//! split    1 a new leaf with the upper half, and its links       nobody knows it
-//!          2 the link of the old leaf                            both have the upper half
-//!          3 the inner node: children, first entries, heads
-//!          4 the old leaf's order, and its count of splits       only the new one has it
-//!          5 the backward link of the leaf behind
 //! ```
 //!
 //! The order of stores is what readers rely on: see tree.rs. Keys that only rise leave
@@ -25,10 +19,15 @@
 //! right edge, one a level, may come before they are paid for: the arena has
 //! [`RESERVE_BYTES`] beside its capacity for them.
 
-use super::tree::{
+use super::tree::{FIRST_LEAF, Target, Tree};
+use super::tree_nodes::{
     HEADER_BYTES, INNER_BYTES, INNER_CHILDREN, Inner, InnerAt, LEAF_BYTES, LEAF_ENTRIES, Leaf,
-    LeafAt, Node, SlotOrder, Target, Tree, Window,
+    LeafAt, Node, SlotOrder,
 };
+use super::tree_split::{
+    Child, KEPT, append_child, copy_upper_half, insert_child, link_back, link_right,
+};
+use super::window::Window;
 use super::{ArenaGauge, Memtable, arena::UNIT_BYTES};
 use crate::error::Result;
 use crate::format::filter::filter_hash;
@@ -37,8 +36,6 @@ use crate::sync::{Arc, Ordering};
 
 /// Entries after which the window of the heads is chosen.
 const WINDOW_ENTRIES: usize = 64;
-/// How many entries a leaf keeps when it is split.
-pub(super) const KEPT: usize = LEAF_ENTRIES / 2;
 /// What a leaf pays for the inner nodes: 16 leaves pay for a node, and for its own share.
 const INNER_SHARE_BYTES: usize = 35;
 /// What an entry pays for leaves and inner nodes: [`KEPT`] pay for a leaf and its share.
@@ -435,63 +432,6 @@ impl Inserter {
     }
 }
 
-/// A child of an inner node, with the key that it begins with.
-#[derive(Clone, Copy)]
-pub(super) struct Child {
-    pub(super) head: u64,
-    pub(super) first: Node,
-    pub(super) at: u32,
-}
-
-impl Child {
-    fn of(inner: &Inner, place: usize) -> Child {
-        Child {
-            head: inner.heads[place].load(Ordering::Relaxed),
-            first: Node(inner.firsts[place].load(Ordering::Relaxed)),
-            at: inner.children[place].load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// Adds a child behind the last; there is room.
-fn append_child(inner: &Inner, child: Child) {
-    let count = inner.count.load(Ordering::Relaxed) as usize;
-    inner.children[count].store(child.at, Ordering::Release);
-    inner.firsts[count].store(child.first.0, Ordering::Release);
-    inner.heads[count].store(child.head, Ordering::Release);
-    inner.count.store(count as u64 + 1, Ordering::Release);
-}
-
-/// Adds a child at `place`, 1 at least; there is room. `stored` is called after each
-/// store, for tests.
-#[inline]
-pub(super) fn insert_child(inner: &Inner, place: usize, child: Child, mut stored: impl FnMut()) {
-    let count = inner.count.load(Ordering::Relaxed) as usize;
-    if place == count {
-        return append_child(inner, child);
-    }
-    // The last one twice, and from there all move up by one: children first, heads last.
-    append_child(inner, Child::of(inner, count - 1));
-    stored();
-    for to in (place + 1..count).rev() {
-        inner.children[to].store(inner.children[to - 1].load(Ordering::Relaxed), Ordering::Release);
-        stored();
-    }
-    inner.children[place].store(child.at, Ordering::Release);
-    stored();
-    for to in (place + 1..count).rev() {
-        inner.firsts[to].store(inner.firsts[to - 1].load(Ordering::Relaxed), Ordering::Release);
-        stored();
-    }
-    inner.firsts[place].store(child.first.0, Ordering::Release);
-    stored();
-    for to in (place + 1..count).rev() {
-        inner.heads[to].store(inner.heads[to - 1].load(Ordering::Relaxed), Ordering::Release);
-        stored();
-    }
-    inner.heads[place].store(child.head, Ordering::Release);
-}
-
 /// The last leaf, if the target is behind all of its entries.
 #[inline]
 fn last_leaf_of(tree: &Tree, target: &Target<'_>) -> Option<LeafAt> {
@@ -528,45 +468,6 @@ pub(super) fn path_to(tree: &Tree, target: &Target<'_>) -> Path {
     path
 }
 
-/// Copies the upper half of a full leaf into an empty one that nobody knows.
-///
-/// # Safety
-///
-/// Both are leaves of the tree.
-pub(super) unsafe fn copy_upper_half(tree: &Tree, left: LeafAt, right: LeafAt) {
-    // SAFETY: the caller's promise.
-    let (left, right) = unsafe { (tree.leaf(left), tree.leaf(right)) };
-    let from = SlotOrder(left.order.load(Ordering::Relaxed));
-    for (to, position) in (KEPT..LEAF_ENTRIES).enumerate() {
-        let slot = from.slot(position);
-        right.heads[to].store(left.heads[slot].load(Ordering::Relaxed), Ordering::Release);
-        right.nodes[to].store(left.nodes[slot].load(Ordering::Relaxed), Ordering::Release);
-    }
-    let order = SlotOrder::EMPTY.truncated(LEAF_ENTRIES - KEPT);
-    right.order.store(order.0, Ordering::Release);
-}
-
-/// # Safety
-///
-/// Both are leaves of the tree.
-pub(super) unsafe fn link_right(tree: &Tree, left: LeafAt, right: LeafAt) {
-    // SAFETY: the caller's promise.
-    unsafe { tree.leaf(left) }.next.store(right.0, Ordering::Release);
-}
-
-/// # Safety
-///
-/// `right` is a leaf of the tree, linked.
-pub(super) unsafe fn link_back(tree: &Tree, right: LeafAt) {
-    // SAFETY: the caller's promise, and what is linked is a leaf.
-    unsafe {
-        match LeafAt(tree.leaf(right).next.load(Ordering::Relaxed)) {
-            LeafAt::NONE => tree.last_leaf.store(right.0, Ordering::Release),
-            behind => tree.leaf(behind).prev.store(right.0, Ordering::Release),
-        }
-    }
-}
-
 /// Takes a piece of the arena and writes an entry that nobody knows yet.
 ///
 /// # Safety
@@ -594,7 +495,7 @@ unsafe fn fill(tree: &Tree, key: InternalKey<'_>, value: &[u8]) -> Node {
 fn write_heads(tree: &Tree, window: &Window<'_>) {
     // SAFETY: what the tree leads to are its own leaves, inner nodes and entries.
     let head_of = |node: u32| window.head(unsafe { tree.key(Node(node)) }.scoped);
-    let mut at = super::tree::FIRST_LEAF;
+    let mut at = FIRST_LEAF;
     while at != LeafAt::NONE {
         // SAFETY: as above.
         let leaf = unsafe { tree.leaf(at) };

@@ -2,7 +2,8 @@
 //! entry of it, which is what makes their reads of the entry sound.
 
 use super::Memtable;
-use super::tree::{FIRST_LEAF, HEADER_BYTES, LEAF_BYTES, LEAF_ENTRIES, LeafAt, LeafRun, Node};
+use super::tree::{FIRST_LEAF, LeafRun};
+use super::tree_nodes::{HEADER_BYTES, LEAF_BYTES, LEAF_ENTRIES, LeafAt, Node};
 use crate::error::Result;
 use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;

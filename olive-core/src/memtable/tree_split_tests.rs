@@ -1,9 +1,9 @@
 //! What readers meet between the stores of a split, which threads hit too seldom.
 
-use super::tree::{FIRST_LEAF, INNER_CHILDREN, InnerAt, LEAF_ENTRIES, LeafAt, SlotOrder, Tree};
-use super::tree_insert::{
-    Child, KEPT, copy_upper_half, insert_child, link_back, link_right, path_to, table_and_writer,
-};
+use super::tree::{FIRST_LEAF, Tree};
+use super::tree_insert::{path_to, table_and_writer};
+use super::tree_nodes::{INNER_CHILDREN, InnerAt, LEAF_ENTRIES, LeafAt, SlotOrder};
+use super::tree_split::{Child, KEPT, copy_upper_half, insert_child, link_back, link_right};
 use super::{ArenaGauge, Memtable, MemtableIter, MemtableWriter};
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, Kind, SeqNo, Tag};
