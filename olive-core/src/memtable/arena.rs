@@ -340,7 +340,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        self.gauge.sub(self.gauged.load(Ordering::Relaxed));
+        let gauged = self.gauged.load(Ordering::Relaxed);
         match &mut self.backing {
             // SAFETY: allocated with this layout in `from_allocator`, freed here only.
             Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },
@@ -351,7 +351,7 @@ impl Drop for Arena {
                     let used = self.root_bytes + self.used.load(Ordering::Relaxed);
                     mapped.populated.fetch_max(used, Ordering::Relaxed);
                     // What others have by now came while this one was flushed.
-                    if self.gauge.bytes() < self.capacity_bytes / 4 {
+                    if self.gauge.bytes().saturating_sub(gauged) < self.capacity_bytes / 4 {
                         mapped.shrink_to(KEPT_BYTES_MAX);
                     }
                     let unwanted = self.gauge.spare().put(mapped);
@@ -360,6 +360,8 @@ impl Drop for Arena {
                 }
             }
         }
+        // Last, since giving memory back takes a while, and until then it is taken.
+        self.gauge.sub(gauged);
     }
 }
 
