@@ -1,8 +1,8 @@
 //! Watches the anonymous memory of the process against its limit.
 //!
 //! ```text
-//! limit = what stats() says of memtables (active, immutable, pinned, and the memory
-//!         that is kept for the next one) + this program's own arrays + 64 MiB
+//! limit = what stats() says of memtables (active, immutable and pinned)
+//!         + this program's own arrays + 64 MiB
 //! ```
 
 use std::time::Duration;
@@ -59,5 +59,5 @@ impl Memory {
 
 fn memtables_bytes(db: &Db) -> Result<u64> {
     let stats = db.stats()?;
-    Ok(stats.memtable_bytes + stats.immutable_bytes + stats.pinned_bytes + stats.spare_bytes)
+    Ok(stats.memtable_bytes + stats.immutable_bytes + stats.pinned_bytes)
 }
