@@ -19,8 +19,7 @@
 //! the next ones before ([`Arena::populate_ahead`]), and the mapping of an arena that is
 //! dropped is kept for the next one of its size ([`Spare`]), as it is: who needs zeros
 //! asks for them. What is kept in vain has a limit: of a large one only the first part
-//! stays in memory, but where entries come so fast that the next one is a quarter full
-//! already. Where nothing was kept, the other thread makes one once an arena is
+//! stays in memory. Where nothing was kept, the other thread makes one once an arena is
 //! half full, so that the first entries of the next find their memory in place.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -42,8 +41,7 @@ const HUGE_BYTES_MIN: usize = 4 << 20;
 /// From so many bytes on, and at most so many, pages are touched ahead of their use.
 const AHEAD_BYTES_MIN: usize = 1 << 20;
 const AHEAD_BYTES_MAX: usize = 8 << 20;
-/// So much of a mapping stays in memory while it waits for the next arena, where that is not
-/// filled fast.
+/// So much of a mapping stays in memory while it waits for the next arena.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Large arenas tell the gauge in steps of this many bytes.
 const GAUGE_STEP_BYTES: usize = 64 << 10;
@@ -350,10 +348,7 @@ impl Drop for Arena {
                     mapped.map[..self.root_bytes].fill(0);
                     let used = self.root_bytes + self.used.load(Ordering::Relaxed);
                     mapped.populated.fetch_max(used, Ordering::Relaxed);
-                    // What others have by now came while this one was flushed.
-                    if self.gauge.bytes().saturating_sub(gauged) < self.capacity_bytes / 4 {
-                        mapped.shrink_to(KEPT_BYTES_MAX);
-                    }
+                    mapped.shrink_to(KEPT_BYTES_MAX);
                     let unwanted = self.gauge.spare().put(mapped);
                     // Unmapping takes a while: not under the lock.
                     drop(unwanted);
