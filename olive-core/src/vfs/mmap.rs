@@ -21,13 +21,14 @@ use memmap2::{Mmap, MmapOptions, MmapRaw};
 use super::SharedMap;
 use crate::sync::Arc;
 
-/// A thread that maps or unmaps something waits for no more than this to be populated.
-#[cfg(target_os = "linux")]
-const POPULATE_BYTES: usize = 4 << 20;
-
-/// How much is looked at, at once, before it is asked for.
+/// How much is looked at, at once, before it is asked for or populated: a thread that maps
+/// or unmaps something meanwhile waits for no more.
 #[cfg(unix)]
 const LOOK_BYTES: usize = 2 << 20;
+/// How much is asked for in one call: Linux reads no more for it than the device takes at
+/// once, or reads ahead, and leaves the rest out. Both are seldom less.
+#[cfg(unix)]
+const ASK_BYTES: usize = 128 << 10;
 /// No page is smaller.
 #[cfg(target_os = "linux")]
 const PAGE_BYTES_MIN: usize = 4096;
@@ -104,15 +105,18 @@ impl Mapping {
         }
     }
 
-    /// Brings all of it into the process's page tables, so that who reads first does not
-    /// fault: for what was just written and is in the page cache.
+    /// Brings into the process's page tables what is in the page cache of it, as what was
+    /// just written is, so that who reads first does not fault. What is there no more, since
+    /// memory is short, stays where it is: it would be read page by page.
     pub fn populate(&self) {
         #[cfg(target_os = "linux")]
         if let Backing::File(map) = &self.backing {
-            for offset in (0..self.len).step_by(POPULATE_BYTES) {
-                let len = POPULATE_BYTES.min(self.len - offset);
+            for offset in (0..self.len).step_by(LOOK_BYTES) {
+                let len = LOOK_BYTES.min(self.len - offset);
                 // Kernels before 5.14 do not know it: then reads fault.
-                if map.advise_range(memmap2::Advice::PopulateRead, offset, len).is_err() {
+                if self.is_in_memory(offset, len)
+                    && map.advise_range(memmap2::Advice::PopulateRead, offset, len).is_err()
+                {
                     return;
                 }
             }
@@ -132,8 +136,11 @@ impl Mapping {
             for piece in (offset..end).step_by(LOOK_BYTES) {
                 let len = LOOK_BYTES.min(end - piece);
                 if !self.is_in_memory(piece, len) {
-                    let _ = map.advise_range(memmap2::Advice::WillNeed, piece, len);
                     was_there = false;
+                    for part in (piece..piece + len).step_by(ASK_BYTES) {
+                        let len = ASK_BYTES.min(piece + len - part);
+                        let _ = map.advise_range(memmap2::Advice::WillNeed, part, len);
+                    }
                 }
             }
         }
@@ -444,6 +451,41 @@ mod tests {
         // Written, and not read by this mapping.
         std::io::Write::write_all(&mut file, &vec![1; LEN]).unwrap();
         assert!(Mapping::of_file(&file, LEN).unwrap().will_need(4095, LEN));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn all_that_is_asked_for_comes() {
+        const LEN: usize = 5 << 20;
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &vec![1; LEN]).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let mapping = Mapping::of_file(&file, LEN).unwrap();
+        mapping.advise_random();
+        mapping.will_need(0, LEN);
+        let is_there = |at| mapping.is_in_memory(at, LOOK_BYTES.min(LEN - at));
+        let has_come = (0..30_000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            (0..LEN).step_by(LOOK_BYTES).all(is_there)
+        });
+        assert!(has_come, "a part was never read");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_not_in_memory_is_not_populated() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &vec![1; LOOK_BYTES]).unwrap();
+        // And a hole, which has no pages until somebody reads it.
+        file.set_len(3 * LOOK_BYTES as u64).unwrap();
+        let mapping = Mapping::of_file(&file, 3 * LOOK_BYTES).unwrap();
+        mapping.advise_random();
+        mapping.populate();
+        assert!(mapping.is_in_memory(0, LOOK_BYTES));
+        for page in (LOOK_BYTES..3 * LOOK_BYTES).step_by(PAGE_BYTES_MIN) {
+            assert!(!mapping.is_in_memory(page, PAGE_BYTES_MIN), "{page}");
+        }
     }
 
     #[test]
