@@ -10,15 +10,18 @@ pub(crate) struct VecIter {
     pub(crate) entries: Vec<(Vec<u8>, Tag, Vec<u8>)>,
     at: Option<usize>,
     pub(crate) fails_at: Option<usize>,
+    /// Movements so far.
+    pub(crate) moves: usize,
 }
 
 impl VecIter {
     pub(crate) fn new(mut entries: Vec<(Vec<u8>, Tag, Vec<u8>)>) -> VecIter {
         entries.sort_by(|a, b| InternalKey::new(&a.0, a.1).cmp(&InternalKey::new(&b.0, b.1)));
-        VecIter { entries, at: None, fails_at: None }
+        VecIter { entries, at: None, fails_at: None, moves: 0 }
     }
 
     fn go(&mut self, at: Option<usize>) -> Result<bool> {
+        self.moves += 1;
         self.at = at.filter(|&at| at < self.entries.len());
         if self.at.is_some() && self.at == self.fails_at {
             self.at = None;

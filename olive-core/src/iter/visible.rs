@@ -7,6 +7,9 @@
 //!            known only when the inner iterator has left its key: it is kept in
 //!            `kept_key` and `kept_value`, and the inner iterator stands before it
 //! ```
+//!
+//! Versions that are not shown are stepped over, but of a key that has many of them only
+//! the first: a search leads behind the others.
 
 use crate::error::Result;
 use crate::internal_iter::InternalIter;
@@ -40,6 +43,10 @@ enum At {
     Kept,
 }
 
+/// How many entries in a row that are not shown, or versions of one key, are stepped over
+/// before a search is made, which costs some ten steps.
+const HIDDEN_STEPS: u32 = 32;
+
 /// The largest value that stepping backward copies into its buffer; a larger one
 /// is kept by a handle.
 const KEPT_COPY_BYTES_MAX: usize = 4096;
@@ -58,8 +65,8 @@ pub struct Visible<I> {
     kept_value: Vec<u8>,
     /// Instead of `kept_value`, for large values.
     kept_handle: Option<Value>,
-    /// Scratch for `seek_for_prev`.
-    successor: Vec<u8>,
+    /// A key that a search is for: of `seek_for_prev`, or with many versions.
+    scratch: Vec<u8>,
 }
 
 impl<I: InternalIter> Visible<I> {
@@ -76,7 +83,7 @@ impl<I: InternalIter> Visible<I> {
             kept_key: Vec::new(),
             kept_value: Vec::new(),
             kept_handle: None,
-            successor: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -92,7 +99,7 @@ impl<I: InternalIter> Visible<I> {
     pub fn rest(&mut self) {
         self.leave();
         self.kept_handle = None;
-        for buffer in [&mut self.kept_key, &mut self.kept_value, &mut self.successor] {
+        for buffer in [&mut self.kept_key, &mut self.kept_value, &mut self.scratch] {
             if buffer.capacity() > KEPT_COPY_BYTES_MAX {
                 *buffer = Vec::new();
             }
@@ -200,12 +207,12 @@ impl<I: InternalIter> Visible<I> {
             return self.seek_to_last();
         }
         // Behind every version of `scoped`: its shortest successor.
-        let mut successor = std::mem::take(&mut self.successor);
+        let mut successor = std::mem::take(&mut self.scratch);
         successor.clear();
         successor.extend_from_slice(scoped);
         successor.push(0);
         let found = self.seek_before_inner(&successor);
-        self.successor = successor;
+        self.scratch = successor;
         found
     }
 
@@ -260,7 +267,7 @@ impl<I: InternalIter> Visible<I> {
                 self.kept_key.clear();
                 self.kept_key.extend_from_slice(self.inner.key().scoped);
                 self.leave();
-                while self.inner.prev()? && self.inner.key().scoped == self.kept_key.as_slice() {}
+                self.leave_kept_key_backward(0)?;
             }
             At::Kept => self.at = At::Nowhere,
         }
@@ -299,6 +306,7 @@ impl<I: InternalIter> Visible<I> {
     /// shown; `skipping`: not one of `kept_key`.
     #[inline]
     fn find_forward(&mut self, mut more: bool, mut skipping: bool) -> Result<bool> {
+        let mut hidden_steps = 0;
         while more {
             // Before all else: hidden entries behind the end are not walked.
             if !self.inner.is_short_of_end() && self.is_past_end() {
@@ -307,16 +315,47 @@ impl<I: InternalIter> Visible<I> {
             let tag = self.inner.tag();
             let hidden = tag.seq() > self.seq
                 || (skipping && self.inner.key().scoped == self.kept_key.as_slice());
-            if !hidden {
+            if hidden {
+                hidden_steps += 1;
+                if hidden_steps >= HIDDEN_STEPS / 2 && self.are_of_one_key(&mut hidden_steps) {
+                    more = self.seek_behind_hidden(skipping)?;
+                    continue;
+                }
+            } else {
                 if !tag.is_delete() {
                     self.at = At::Inner;
                     return Ok(true);
                 }
                 skipping = self.keep_key_unless_next_differs();
+                hidden_steps = 0;
             }
             more = self.inner.next()?;
         }
         Ok(false)
+    }
+
+    /// Whether the last half of [`HIDDEN_STEPS`] led over versions of one key, which is in
+    /// `scratch` then. Begins to count anew if so many steps were made.
+    #[cold]
+    fn are_of_one_key(&mut self, hidden_steps: &mut u32) -> bool {
+        if *hidden_steps == HIDDEN_STEPS / 2 {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(self.inner.key().scoped);
+        }
+        if *hidden_steps < HIDDEN_STEPS {
+            return false;
+        }
+        *hidden_steps = 0;
+        self.inner.key().scoped == self.scratch.as_slice()
+    }
+
+    /// To the first version of the key in `scratch` that is not too new, or behind all of
+    /// them where the key is skipped.
+    #[cold]
+    fn seek_behind_hidden(&mut self, skipping: bool) -> Result<bool> {
+        let is_skipped = skipping && self.scratch == self.kept_key;
+        let seq = if is_skipped { SeqNo::ZERO } else { self.seq };
+        self.inner.seek(InternalKey::seek(&self.scratch, seq))
     }
 
     fn is_past_end(&self) -> bool {
@@ -332,15 +371,23 @@ impl<I: InternalIter> Visible<I> {
             }
             self.kept_key.clear();
             self.kept_key.extend_from_slice(key.scoped);
-            let mut shown = false;
             // Oldest first: the last version at or below the snapshot decides.
+            let mut shown = false;
+            let mut steps = 0;
             loop {
-                let key = self.inner.key();
-                if key.tag.seq() <= self.seq {
-                    shown = !key.tag.is_delete();
-                    if shown {
-                        self.keep_value();
-                    }
+                let tag = self.inner.tag();
+                if tag.seq() > self.seq {
+                    self.leave_kept_key_backward(steps)?;
+                    break;
+                }
+                shown = !tag.is_delete();
+                steps += 1;
+                if shown {
+                    self.keep_value();
+                }
+                if steps == HIDDEN_STEPS {
+                    shown = self.keep_newest_of_many()?;
+                    break;
                 }
                 if !self.inner.prev()? || self.inner.key().scoped != self.kept_key.as_slice() {
                     break;
@@ -352,6 +399,36 @@ impl<I: InternalIter> Visible<I> {
             }
         }
         Ok(false)
+    }
+
+    /// The inner iterator stands on a version of `kept_key`: goes before all of them, in
+    /// which `steps` steps were made.
+    fn leave_kept_key_backward(&mut self, mut steps: u32) -> Result<()> {
+        while self.inner.prev()? && self.inner.key().scoped == self.kept_key.as_slice() {
+            steps += 1;
+            if steps >= HIDDEN_STEPS {
+                return self.seek_before_kept_key();
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner iterator stands on a version of `kept_key` that is not too new: keeps the
+    /// newest such one, if it is shown, and goes before all of them. Whether it is.
+    #[cold]
+    fn keep_newest_of_many(&mut self) -> Result<bool> {
+        self.inner.seek(InternalKey::seek(&self.kept_key, self.seq))?;
+        let shown = !self.inner.tag().is_delete();
+        if shown {
+            self.keep_value();
+        }
+        self.seek_before_kept_key()?;
+        Ok(shown)
+    }
+
+    fn seek_before_kept_key(&mut self) -> Result<()> {
+        self.inner.seek_before(InternalKey::seek(&self.kept_key, SeqNo::MAX))?;
+        Ok(())
     }
 
     fn keep_value(&mut self) {

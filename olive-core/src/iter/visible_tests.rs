@@ -11,14 +11,17 @@ type Entries = Vec<(Vec<u8>, Tag, Vec<u8>)>;
 
 #[test]
 fn what_is_shown_is_what_a_map_would_hold() {
-    let strides = check_shown(12, |entries, _| VecIter::new(entries));
-    assert_eq!(strides, 0, "a vector alone promises no plain steps");
+    // From one key with all versions to a few of each.
+    for keys in [1, 2, 3, 12] {
+        let strides = check_shown(keys, |entries, _| VecIter::new(entries));
+        assert_eq!(strides, 0, "a vector alone promises no plain steps");
+    }
 }
 
 /// Runs of which the first has most of the entries; some keys stand in several.
 #[test]
 fn what_is_shown_of_a_merge_is_what_a_map_would_hold() {
-    for (keys, strides_min) in [(12, 0), (60, 1), (250, 1000)] {
+    for (keys, strides_min) in [(1, 0), (2, 0), (12, 0), (60, 1), (250, 1000)] {
         let strides = check_shown(keys, |entries, state| {
             let runs = 1 + random(state) as usize % 4;
             let mut parts = vec![Vec::new(); runs];
@@ -131,4 +134,58 @@ fn walk<I: InternalIter>(
         }
     }
     strides
+}
+
+/// A key with 10,000 versions between two with one each; at several moments.
+#[test]
+fn many_versions_of_a_key_are_not_walked() {
+    const VERSIONS: u64 = 10_000;
+    let put = |seq| Tag::new(SeqNo(seq), Kind::Put);
+    let (first, hot, last) = (b"a".to_vec(), b"b".to_vec(), b"c".to_vec());
+    for (is_deleted, seq) in
+        [(false, 2), (false, 5_000), (false, VERSIONS + 9), (true, VERSIONS + 9)]
+    {
+        let mut entries = vec![(first.clone(), put(1), vec![]), (last.clone(), put(2), vec![])];
+        entries.extend((0..VERSIONS).map(|n| (hot.clone(), put(3 + n), n.to_be_bytes().to_vec())));
+        if is_deleted {
+            entries.push((hot.clone(), Tag::new(SeqNo(VERSIONS + 8), Kind::Delete), vec![]));
+        }
+        let shown = match seq {
+            2 => vec![&first, &last],
+            _ if is_deleted => vec![&first, &last],
+            _ => vec![&first, &hot, &last],
+        };
+        let mut it = Visible::new(VecIter::new(entries), SeqNo(seq), Bounds::default());
+        let mut more = it.seek_to_first().unwrap();
+        let mut walked = Vec::new();
+        while more {
+            walked.push(it.scoped().to_vec());
+            if it.scoped() == hot {
+                assert_eq!(it.value(), (seq.min(VERSIONS + 2) - 3).to_be_bytes());
+            }
+            more = it.next().unwrap();
+        }
+        assert!(walked.iter().eq(shown.iter().copied()), "{walked:?} at {seq}");
+        let forward = it.inner.moves;
+
+        more = it.seek_to_last().unwrap();
+        walked.clear();
+        while more {
+            walked.push(it.scoped().to_vec());
+            if it.scoped() == hot {
+                assert_eq!(it.value(), (seq.min(VERSIONS + 2) - 3).to_be_bytes());
+            }
+            more = it.prev().unwrap();
+        }
+        assert!(walked.iter().rev().eq(shown.iter().copied()), "{walked:?} at {seq}");
+        let backward = it.inner.moves - forward;
+
+        // And back from a key on which it stands.
+        assert!(it.seek(&hot).unwrap() && it.prev().unwrap());
+        assert_eq!(it.scoped(), first);
+        let turned = it.inner.moves - forward - backward;
+        for moves in [forward, backward, turned] {
+            assert!(moves < 100, "{forward}, {backward}, {turned} movements at {seq}");
+        }
+    }
 }
