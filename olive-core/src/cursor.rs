@@ -232,6 +232,9 @@ impl Iter {
 
 impl Drop for Iter {
     fn drop(&mut self) {
+        if let Some(back) = &mut self.back {
+            self.engine.give_back(&mut back.scan);
+        }
         self.engine.give_back(&mut self.front.scan);
     }
 }

@@ -22,6 +22,7 @@ impl Engine {
     /// One step of whatever is due: flush, log, compaction, collection.
     pub(crate) fn maintain(&self) -> Result<Progress> {
         self.check_writable()?;
+        self.rotate_if_wished()?;
         if self.flush_step()? {
             return Ok(Progress::Flushed);
         }

@@ -36,6 +36,7 @@ mod install;
 mod maintenance;
 mod multi_get;
 mod open;
+mod passed;
 mod read;
 mod recovery;
 mod segments;
@@ -69,6 +70,7 @@ pub(crate) use catalog::KeyspaceState;
 use counters::Counters;
 use hold::Stalls;
 use install::Records;
+use passed::Passed;
 pub(crate) use read::{Hit, Scan, bounds_of, bounds_of_prefix};
 use snapshots::Snapshots;
 use spares::Spares;
@@ -94,6 +96,7 @@ pub(crate) struct Engine {
 
     view: ArcSwap<View>,
     spares: Spares,
+    passed: Passed,
     /// The last sequence number that readers may see.
     published: OwnLines<AtomicU64>,
     /// `None`: read-only, or closed.

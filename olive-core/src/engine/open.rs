@@ -363,6 +363,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         recovery_dropped: parts.dropped,
         view: ArcSwap::from_pointee(parts.view),
         spares: super::Spares::new(),
+        passed: super::Passed::default(),
         published: OwnLines(AtomicU64::new(parts.published)),
         commit: OwnLines(Mutex::new(commit)),
         log,

@@ -188,7 +188,11 @@ impl Engine {
     /// Keeps a walk that has ended, to be begun again. Nothing may be asked of `scan` any
     /// more.
     pub(crate) fn give_back(&self, scan: &mut Scan) {
-        if let Some(walk) = scan.0.take() {
+        if let Some(mut walk) = scan.0.take() {
+            let passed = walk.iter.take_passed();
+            if passed > 0 {
+                self.note_passed(passed);
+            }
             self.spares.put(walk, &self.view);
         }
     }

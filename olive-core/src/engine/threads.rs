@@ -238,6 +238,7 @@ impl Engine {
     }
 
     fn flush_all_waiting(&self) -> Result<()> {
+        self.rotate_if_wished()?;
         let mut flushed = false;
         while !self.threads.are_stopping() && self.flush_step()? {
             flushed = true;

@@ -47,6 +47,10 @@ enum At {
 /// before a search is made, which costs some ten steps.
 const HIDDEN_STEPS: u32 = 32;
 
+/// From so many entries on, one behind the other and none of them shown, they are counted;
+/// but for those that are too new, which no flush takes away.
+const PASSED_MIN: u32 = 64;
+
 /// The largest value that stepping backward copies into its buffer; a larger one
 /// is kept by a handle.
 const KEPT_COPY_BYTES_MAX: usize = 4096;
@@ -60,6 +64,8 @@ pub struct Visible<I> {
     at: At,
     /// Plain steps that the inner iterator has promised.
     plain: usize,
+    /// Entries in long runs of which none was shown.
+    passed: u64,
     /// Forward: the key whose older versions are skipped. Backward: the key shown.
     kept_key: Vec<u8>,
     kept_value: Vec<u8>,
@@ -80,6 +86,7 @@ impl<I: InternalIter> Visible<I> {
             bounds,
             at: At::Nowhere,
             plain: 0,
+            passed: 0,
             kept_key: Vec::new(),
             kept_value: Vec::new(),
             kept_handle: None,
@@ -105,6 +112,12 @@ impl<I: InternalIter> Visible<I> {
             }
         }
         self.inner.rest();
+    }
+
+    /// How many entries were walked over in long runs of deleted keys and hidden versions,
+    /// since this was last asked.
+    pub fn take_passed(&mut self) -> u64 {
+        std::mem::take(&mut self.passed)
     }
 
     /// The range that it is bound to.
@@ -307,14 +320,21 @@ impl<I: InternalIter> Visible<I> {
     #[inline]
     fn find_forward(&mut self, mut more: bool, mut skipping: bool) -> Result<bool> {
         let mut hidden_steps = 0;
+        let mut passed = 0;
         while more {
             // Before all else: hidden entries behind the end are not walked.
             if !self.inner.is_short_of_end() && self.is_past_end() {
-                return Ok(false);
+                break;
             }
             let tag = self.inner.tag();
             let hidden = tag.seq() > self.seq
                 || (skipping && self.inner.key().scoped == self.kept_key.as_slice());
+            if !hidden && !tag.is_delete() {
+                self.at = At::Inner;
+                self.count_passed(passed);
+                return Ok(true);
+            }
+            passed += u32::from(tag.seq() <= self.seq);
             if hidden {
                 hidden_steps += 1;
                 if hidden_steps >= HIDDEN_STEPS / 2 && self.are_of_one_key(&mut hidden_steps) {
@@ -322,16 +342,20 @@ impl<I: InternalIter> Visible<I> {
                     continue;
                 }
             } else {
-                if !tag.is_delete() {
-                    self.at = At::Inner;
-                    return Ok(true);
-                }
                 skipping = self.keep_key_unless_next_differs();
                 hidden_steps = 0;
             }
             more = self.inner.next()?;
         }
+        self.count_passed(passed);
         Ok(false)
+    }
+
+    #[inline]
+    fn count_passed(&mut self, passed: u32) {
+        if passed >= PASSED_MIN {
+            self.passed += u64::from(passed);
+        }
     }
 
     /// Whether the last half of [`HIDDEN_STEPS`] led over versions of one key, which is in
@@ -364,10 +388,11 @@ impl<I: InternalIter> Visible<I> {
 
     /// From the inner iterator's entry back, the first key that is shown; keeps it.
     fn find_backward(&mut self) -> Result<bool> {
+        let mut passed = 0;
         while self.inner.valid() {
             let key = self.inner.key();
             if *key.scoped < *self.bounds.start {
-                return Ok(false);
+                break;
             }
             self.kept_key.clear();
             self.kept_key.extend_from_slice(key.scoped);
@@ -395,9 +420,12 @@ impl<I: InternalIter> Visible<I> {
             }
             if shown {
                 self.at = At::Kept;
+                self.count_passed(passed);
                 return Ok(true);
             }
+            passed += steps;
         }
+        self.count_passed(passed);
         Ok(false)
     }
 

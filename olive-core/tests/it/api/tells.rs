@@ -117,6 +117,46 @@ fn memory_that_is_kept_for_the_next_memtable_counts_and_is_given_back() {
     assert_eq!(db.stats().expect("stats").spare_bytes, 0, "nothing was flushed for a while");
 }
 
+#[test]
+fn a_memtable_is_flushed_where_iterators_walk_over_what_was_deleted_in_it() {
+    const KEYS: u32 = 5_000;
+    let scratch = Scratch::new();
+    let options = Options::default().maintenance(olive_core::Maintenance::Manual);
+    let db = options.open(scratch.path()).expect("a new database");
+    for key in 0..KEYS {
+        db.put(key.to_be_bytes(), "v").expect("a put");
+        db.delete(key.to_be_bytes()).expect("a delete");
+    }
+    let flushes = || db.stats().expect("stats").flushes;
+    let looks_until_flushed = |look: &dyn Fn() -> bool| {
+        let before = flushes();
+        (1..=1_000).find(|_| {
+            assert!(look(), "nothing is there");
+            while db.maintain().expect("a step") != olive_core::Progress::Idle {}
+            flushes() > before
+        })
+    };
+    // 10,000 entries, each walked over: 750,000 steps are the price of this memtable.
+    let forward = || db.iter().expect("an iterator").next().is_none();
+    assert_eq!(looks_until_flushed(&forward), Some(75));
+    // The tombstones are in a table now; once they are gone nothing is walked over.
+    db.compact_range(..).expect("a compaction");
+    assert_eq!(looks_until_flushed(&forward), None);
+
+    for key in 0..KEYS {
+        db.put(key.to_be_bytes(), "v").expect("a put");
+        db.delete(key.to_be_bytes()).expect("a delete");
+    }
+    let backward = || db.iter().expect("an iterator").next_back().is_none();
+    assert_eq!(looks_until_flushed(&backward), Some(75));
+
+    // Keys that are shown cost nothing in vain.
+    for key in 0..2 * KEYS {
+        db.put(key.to_be_bytes(), "v").expect("a put");
+    }
+    assert_eq!(looks_until_flushed(&|| db.iter().expect("an iterator").count() > 0), None);
+}
+
 /// Two tables of level 0 are below the option's number, and stay until there is a rest.
 #[test]
 fn level_0_is_gathered_once_nothing_is_written() {
