@@ -42,7 +42,7 @@ const HUGE_BYTES_MIN: usize = 4 << 20;
 const AHEAD_BYTES_MIN: usize = 1 << 20;
 const AHEAD_BYTES_MAX: usize = 8 << 20;
 /// So much of a mapping stays in memory while it waits for the next arena.
-const KEPT_BYTES_MAX: usize = 32 << 20;
+const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Large arenas tell the gauge in steps of this many bytes.
 const GAUGE_STEP_BYTES: usize = 64 << 10;
 

@@ -393,7 +393,7 @@ fn of_a_large_arena_only_the_first_part_stays_in_memory() {
             assert_eq!(found.unwrap().1, value, "round {round}");
         }
         drop((table, writer));
-        assert_eq!(gauge.spare_bytes(), 32 << 20, "round {round}");
+        assert_eq!(gauge.spare_bytes(), 16 << 20, "round {round}");
         assert_eq!(gauge.bytes(), 0, "round {round}");
     }
     assert!(gauge.release_spare());
@@ -411,9 +411,9 @@ fn however_fast_entries_come_what_is_kept_has_a_limit() {
     };
     let (flushed, next) = (filled(1, 50), filled(2, 60));
     drop(flushed);
-    assert_eq!(gauge.spare_bytes(), 32 << 20);
+    assert_eq!(gauge.spare_bytes(), 16 << 20);
     drop(next);
-    assert_eq!(gauge.spare_bytes(), 32 << 20, "one is enough");
+    assert_eq!(gauge.spare_bytes(), 16 << 20, "one is enough");
     gauge.release_spare();
 
     // One that was made ahead gives way to what has more in memory.
@@ -421,7 +421,7 @@ fn however_fast_entries_come_what_is_kept_has_a_limit() {
     active.0.populate_ahead();
     assert!((8 << 20..16 << 20).contains(&gauge.spare_bytes()));
     drop(flushed);
-    assert_eq!(gauge.spare_bytes(), 32 << 20);
+    assert_eq!(gauge.spare_bytes(), 16 << 20);
 }
 
 #[test]
