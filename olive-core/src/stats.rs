@@ -47,7 +47,7 @@ pub struct StallStats {
 pub struct Stats {
     /// The levels, 0 first.
     pub levels: Vec<LevelStats>,
-    /// Memory of the memtable that takes writes, in bytes.
+    /// Memory of the memtable that takes writes, its hash index included, in bytes.
     pub memtable_bytes: u64,
     /// Memory of the memtables that wait for their flush, in bytes.
     pub immutable_bytes: u64,

@@ -49,8 +49,8 @@ impl Engine {
             stats.last_background_error = tree.last_background_error.clone();
             self.view.load_full()
         };
-        stats.memtable_bytes = view.memtable.bytes_used() as u64;
-        stats.immutable_bytes = view.immutables.iter().map(|m| m.bytes_used() as u64).sum();
+        stats.memtable_bytes = view.memtable.memory_bytes() as u64;
+        stats.immutable_bytes = view.immutables.iter().map(|m| m.memory_bytes() as u64).sum();
         stats.pinned_bytes = self.pinned_bytes(&view) as u64;
         stats.spare_bytes = self.gauge.spare_bytes() as u64;
         self.fill_levels(&mut stats, &view.version);

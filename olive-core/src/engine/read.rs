@@ -157,7 +157,7 @@ impl Engine {
 
     /// Memory of memtables that are in no view any more but held by values.
     pub(super) fn pinned_bytes(&self, view: &View) -> usize {
-        let in_view: usize = view.memtables().map(|memtable| memtable.bytes_used()).sum();
+        let in_view: usize = view.memtables().map(|memtable| memtable.memory_bytes()).sum();
         self.gauge.bytes().saturating_sub(in_view)
     }
 

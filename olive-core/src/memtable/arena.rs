@@ -41,7 +41,9 @@ const HUGE_BYTES_MIN: usize = 4 << 20;
 /// From so many bytes on, and at most so many, pages are touched ahead of their use.
 const AHEAD_BYTES_MIN: usize = 1 << 20;
 const AHEAD_BYTES_MAX: usize = 8 << 20;
-/// So much of a mapping stays in memory while it waits for the next arena.
+/// So much behind its root stays in memory of a mapping that waits for the next arena,
+const KEPT_BYTES: usize = 4 << 20;
+/// and so much in all.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// Large arenas tell the gauge in steps of this many bytes.
 const GAUGE_STEP_BYTES: usize = 64 << 10;
@@ -220,6 +222,14 @@ impl Arena {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// The memory it takes: with its root, once something was taken.
+    pub(super) fn memory_bytes(&self) -> usize {
+        match self.used_bytes() {
+            0 => 0,
+            used => self.root_bytes + used,
+        }
+    }
+
     /// Takes `bytes`, a multiple of [`UNIT_BYTES`]; the offset in units of where
     /// they start. What is in them is not said.
     ///
@@ -272,7 +282,7 @@ impl Arena {
         if self.lacks_spare()
             && let Ok(mapped) = Mapped::new(self.mapped_bytes())
         {
-            mapped.populate_to(self.root_bytes + AHEAD_BYTES_MAX);
+            mapped.populate_to(kept_bytes(self.root_bytes));
             let unwanted = self.gauge.spare().put(mapped);
             drop(unwanted);
         }
@@ -314,7 +324,8 @@ impl Arena {
         let step = if self.capacity_bytes < 16 * GAUGE_STEP_BYTES { 1 } else { GAUGE_STEP_BYTES };
         let counted = used.next_multiple_of(step).min(self.capacity_bytes + self.reserve_bytes);
         self.gauged.store(counted, Ordering::Relaxed);
-        self.gauge.add(counted - gauged);
+        let root_bytes = if gauged == 0 { self.root_bytes } else { 0 };
+        self.gauge.add(root_bytes + counted - gauged);
     }
 
     /// The address of `bytes` behind offset `at` (in units).
@@ -338,7 +349,10 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        let gauged = self.gauged.load(Ordering::Relaxed);
+        let gauged = match self.gauged.load(Ordering::Relaxed) {
+            0 => 0,
+            gauged => self.root_bytes + gauged,
+        };
         match &mut self.backing {
             // SAFETY: allocated with this layout in `from_allocator`, freed here only.
             Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },
@@ -348,7 +362,7 @@ impl Drop for Arena {
                     mapped.map[..self.root_bytes].fill(0);
                     let used = self.root_bytes + self.used.load(Ordering::Relaxed);
                     mapped.populated.fetch_max(used, Ordering::Relaxed);
-                    mapped.shrink_to(KEPT_BYTES_MAX);
+                    mapped.shrink_to(kept_bytes(self.root_bytes));
                     let unwanted = self.gauge.spare().put(mapped);
                     // Unmapping takes a while: not under the lock.
                     drop(unwanted);
@@ -358,6 +372,11 @@ impl Drop for Arena {
         // Last, since giving memory back takes a while, and until then it is taken.
         self.gauge.sub(gauged);
     }
+}
+
+/// How much of a mapping is kept, or made, for the next arena of its size.
+fn kept_bytes(root_bytes: usize) -> usize {
+    (root_bytes + KEPT_BYTES).min(KEPT_BYTES_MAX)
 }
 
 fn from_allocator(bytes: usize) -> std::result::Result<(NonNull<u8>, Backing), String> {

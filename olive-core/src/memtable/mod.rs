@@ -71,7 +71,7 @@ impl ArenaGauge {
         ArenaGauge(Arc::new(Gauge { bytes, spare }))
     }
 
-    /// Bytes taken in all arenas alive (bytes used, not reserved).
+    /// Bytes taken in all arenas alive (bytes used, not reserved), with their hash indexes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
@@ -182,6 +182,12 @@ impl Memtable {
     #[must_use]
     pub fn bytes_used(&self) -> usize {
         self.tree.arena.used_bytes()
+    }
+
+    /// The memory it takes: what [`bytes_used`](Self::bytes_used) says, and its hash index.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.tree.arena.memory_bytes()
     }
 
     /// Arena bytes there are.

@@ -264,7 +264,8 @@ fn entries_that_fit_by_their_bounds_never_panic_and_leave_little_unused() {
             }
             let most = capacity + super::tree_insert::RESERVE_BYTES;
             assert!(table.bytes_used() <= most, "seed {seed}");
-            assert_eq!(gauge.bytes(), table.bytes_used());
+            assert_eq!(gauge.bytes(), table.memory_bytes());
+            assert!(table.memory_bytes() > table.bytes_used(), "its index is memory too");
         }
         assert_eq!(table.capacity_bytes(), capacity);
         assert_eq!(table.len() as u64, seq);
@@ -298,15 +299,16 @@ fn an_entry_into_an_empty_table_of_exactly_its_bound_fits() {
 fn the_gauge_counts_arenas_until_the_last_value_lets_go() {
     let gauge = ArenaGauge::new();
     let (small, mut small_writer) = Memtable::new(1 << 10, &gauge).unwrap();
+    assert_eq!(small.memory_bytes(), 0, "nothing is touched yet");
     small_writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(1), Kind::Put)), b"v");
-    let small_bytes = small.bytes_used();
+    let small_bytes = small.memory_bytes();
     assert_eq!(gauge.bytes(), small_bytes);
 
     let (large, mut writer) = Memtable::new(64 << 20, &gauge).unwrap();
     assert_eq!(gauge.bytes(), small_bytes, "reserved is not used");
     writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(2), Kind::Put)), &vec![5; 100_000]);
     let counted = gauge.bytes() - small_bytes;
-    assert!(counted >= large.bytes_used() && counted < large.bytes_used() + (64 << 10));
+    assert!((0..64 << 10).contains(&(counted - large.memory_bytes())));
 
     let (tag, value) = large.get_value(b"k", SeqNo::MAX, false).unwrap();
     let (_, copied) = large.get_value(b"k", SeqNo::MAX, true).unwrap();
@@ -392,8 +394,10 @@ fn of_a_large_arena_only_the_first_part_stays_in_memory() {
             let found = table.get(&key(&mut Random(n), PURE), SeqNo::MAX);
             assert_eq!(found.unwrap().1, value, "round {round}");
         }
+        let index_bytes = table.memory_bytes() - table.bytes_used();
         drop((table, writer));
-        assert_eq!(gauge.spare_bytes(), 16 << 20, "round {round}");
+        // Its index and the first entries.
+        assert_eq!(gauge.spare_bytes(), index_bytes + (4 << 20), "round {round}");
         assert_eq!(gauge.bytes(), 0, "round {round}");
     }
     assert!(gauge.release_spare());
@@ -410,18 +414,28 @@ fn however_fast_entries_come_what_is_kept_has_a_limit() {
         (table, writer)
     };
     let (flushed, next) = (filled(1, 50), filled(2, 60));
+    let index_bytes = next.0.memory_bytes() - next.0.bytes_used();
     drop(flushed);
-    assert_eq!(gauge.spare_bytes(), 16 << 20);
+    assert_eq!(gauge.spare_bytes(), index_bytes + (4 << 20));
     drop(next);
-    assert_eq!(gauge.spare_bytes(), 16 << 20, "one is enough");
+    assert_eq!(gauge.spare_bytes(), index_bytes + (4 << 20), "one is enough");
     gauge.release_spare();
 
-    // One that was made ahead gives way to what has more in memory.
+    // One that was made ahead has as much.
     let (flushed, active) = (filled(3, 50), filled(4, 32));
     active.0.populate_ahead();
-    assert!((8 << 20..16 << 20).contains(&gauge.spare_bytes()));
+    assert_eq!(gauge.spare_bytes(), index_bytes + (4 << 20));
     drop(flushed);
-    assert_eq!(gauge.spare_bytes(), 16 << 20);
+    assert_eq!(gauge.spare_bytes(), index_bytes + (4 << 20));
+    drop(active);
+    gauge.release_spare();
+
+    // Nor is the index of a very large one kept whole.
+    let (huge, mut writer) = Memtable::new(1 << 30, &gauge).unwrap();
+    writer.insert(InternalKey::new(b"k", Tag::new(SeqNo(5), Kind::Put)), b"v");
+    assert!(huge.memory_bytes() > 32 << 20);
+    drop((huge, writer));
+    assert!(gauge.spare_bytes() <= 16 << 20);
 }
 
 #[test]
@@ -455,7 +469,7 @@ fn a_table_half_full_has_memory_made_for_the_next() {
     assert!(table.wants_spare() && !table.lacks_memory_ahead());
     // Its index and the first entries.
     let made = gauge.spare_bytes();
-    assert!((8 << 20..16 << 20).contains(&made), "{made}");
+    assert_eq!(made, table.memory_bytes() - table.bytes_used() + (4 << 20));
     fill(3, 1);
     assert_eq!(gauge.spare_bytes(), made, "one is enough");
     let (next, mut next_writer) = Memtable::new(32 << 20, &gauge).unwrap();

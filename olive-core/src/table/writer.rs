@@ -37,6 +37,8 @@ const LARGE_VALUE_BYTES: usize = 64 << 10;
 /// in one piece what was written as one (XFS, ext4 from Linux 6.16 on) has huge pages of
 /// them, which a mapping leads to with one entry of the processor's tables.
 const WRITE_BYTES: usize = 2 << 20;
+/// A piece, and what comes behind it before it is written.
+const BUFFER_BYTES: usize = WRITE_BYTES + (64 << 10);
 /// The device is given pieces of this while the next one is made: a sync of all at the end
 /// would stall others' writes, and one after each piece the table itself.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
@@ -233,6 +235,7 @@ impl TableWriter {
         }
         let (offset, mask) = (self.sink.offset(), self.mask_here());
         let first = self.block.first_key().to_vec();
+        self.sink.make_room();
         let start = self.sink.buffer.len();
         let facts = self.block.encode(&mut self.sink.buffer, mask);
         let len = self.sink.buffer.len() - start;
@@ -395,8 +398,18 @@ impl Sink {
         self.written + self.buffer.len() as u64
     }
 
+    /// A buffer that is not small takes all the room it will need at once: doubled, it
+    /// would end at twice that.
+    fn make_room(&mut self) {
+        let len = self.buffer.len();
+        if len >= WRITE_BYTES / 16 && self.buffer.capacity() < BUFFER_BYTES {
+            self.buffer.reserve_exact(BUFFER_BYTES - len);
+        }
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() < WRITE_BYTES {
+            self.make_room();
             self.buffer.extend_from_slice(bytes);
             return self.write_if_full();
         }
