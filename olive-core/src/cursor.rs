@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::engine::{Engine, Scan};
+use crate::engine::Scan;
 use crate::error::Result;
+use crate::handle::EngineHandle;
 use crate::key::{KeyspaceId, ScopedKey};
-use crate::sync::Arc;
 use crate::value::{Key, Value};
 
 /// A position among the entries of one moment: it stands on an entry, or on none,
@@ -29,14 +29,14 @@ use crate::value::{Key, Value};
 /// # Ok::<(), olive_core::Error>(())
 /// ```
 pub struct Cursor {
-    engine: Arc<Engine>,
+    engine: EngineHandle,
     keyspace: KeyspaceId,
     id_len: usize,
     scan: Scan,
 }
 
 impl Cursor {
-    pub(crate) fn new(engine: Arc<Engine>, keyspace: KeyspaceId, scan: Scan) -> Cursor {
+    pub(crate) fn new(engine: EngineHandle, keyspace: KeyspaceId, scan: Scan) -> Cursor {
         Cursor { engine, keyspace, id_len: keyspace.encoded().1, scan }
     }
 
@@ -160,7 +160,7 @@ impl fmt::Debug for Cursor {
 /// # Ok::<(), olive_core::Error>(())
 /// ```
 pub struct Iter {
-    engine: Arc<Engine>,
+    engine: EngineHandle,
     id_len: usize,
     front: Walk,
     /// Made when the back is first asked for.
@@ -191,7 +191,7 @@ impl Walk {
 }
 
 impl Iter {
-    pub(crate) fn new(engine: Arc<Engine>, keyspace: KeyspaceId, scan: Scan) -> Iter {
+    pub(crate) fn new(engine: EngineHandle, keyspace: KeyspaceId, scan: Scan) -> Iter {
         let done = scan.iter().bounds().is_empty();
         let front = Walk { scan, started: false };
         Iter { engine, id_len: keyspace.encoded().1, front, back: None, done }

@@ -252,7 +252,7 @@ impl Db {
     /// As [`iter`](Self::iter).
     pub fn range(&self, range: impl KeyRange) -> Result<Iter> {
         let scan = self.engine().scan(None, bounds_of(DEFAULT, range.start(), range.end()))?;
-        Ok(Iter::new(Arc::clone(self.engine()), DEFAULT, scan))
+        Ok(Iter::new(self.0.engine_handle(), DEFAULT, scan))
     }
 
     /// The entries whose keys begin with `prefix`.
@@ -271,7 +271,7 @@ impl Db {
     /// As [`iter`](Self::iter).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Iter> {
         let scan = self.engine().scan(None, bounds_of_prefix(DEFAULT, prefix.as_ref()))?;
-        Ok(Iter::new(Arc::clone(self.engine()), DEFAULT, scan))
+        Ok(Iter::new(self.0.engine_handle(), DEFAULT, scan))
     }
 
     /// A cursor over all entries; it stands on none yet.
@@ -282,7 +282,7 @@ impl Db {
     pub fn cursor(&self) -> Result<Cursor> {
         let all = bounds_of(DEFAULT, (..).start(), (..).end());
         let scan = self.engine().scan(None, all)?;
-        Ok(Cursor::new(Arc::clone(self.engine()), DEFAULT, scan))
+        Ok(Cursor::new(self.0.engine_handle(), DEFAULT, scan))
     }
 
     /// The database as it is now, to be read again and again.
@@ -291,7 +291,7 @@ impl Db {
     ///
     /// `Closed`.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::new(Arc::clone(self.engine()), None)
+        Snapshot::new(self.0.engine_handle(), None)
     }
 
     /// The keyspace `name`, created if it is missing: an ordered map of its own
@@ -515,7 +515,7 @@ impl Options {
 /// As [`Options::open`].
 pub fn open_on(options: Options, vfs: Arc<dyn Vfs>, path: impl AsRef<Path>) -> Result<Db> {
     let engine = Engine::open(options, vfs, path.as_ref())?;
-    Ok(Db(Arc::new(Handle { engine })))
+    Ok(Db(Arc::new(Handle::new(engine))))
 }
 
 /// Opens a database for reading on another file system than the real one.
@@ -529,7 +529,7 @@ pub fn open_read_only_on(
     path: impl AsRef<Path>,
 ) -> Result<Db> {
     let engine = Engine::open_read_only(options, vfs, path.as_ref())?;
-    Ok(Db(Arc::new(Handle { engine })))
+    Ok(Db(Arc::new(Handle::new(engine))))
 }
 
 by_own_methods!(Db);

@@ -211,7 +211,7 @@ impl Keyspace {
     pub fn range(&self, range: impl KeyRange) -> Result<Iter> {
         let engine = self.engine()?;
         let scan = engine.scan(None, bounds_of(self.id(), range.start(), range.end()))?;
-        Ok(Iter::new(Arc::clone(engine), self.id(), scan))
+        Ok(Iter::new(self.handle.engine_handle(), self.id(), scan))
     }
 
     /// The entries whose keys begin with `prefix`.
@@ -222,7 +222,7 @@ impl Keyspace {
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Iter> {
         let engine = self.engine()?;
         let scan = engine.scan(None, bounds_of_prefix(self.id(), prefix.as_ref()))?;
-        Ok(Iter::new(Arc::clone(engine), self.id(), scan))
+        Ok(Iter::new(self.handle.engine_handle(), self.id(), scan))
     }
 
     /// A cursor over all entries; it stands on none yet.
@@ -233,7 +233,7 @@ impl Keyspace {
     pub fn cursor(&self) -> Result<Cursor> {
         let engine = self.engine()?;
         let scan = engine.scan(None, bounds_of(self.id(), (..).start(), (..).end()))?;
-        Ok(Cursor::new(Arc::clone(engine), self.id(), scan))
+        Ok(Cursor::new(self.handle.engine_handle(), self.id(), scan))
     }
 
     /// This keyspace as it is now, to be read again and again. The snapshot is one of
@@ -243,7 +243,8 @@ impl Keyspace {
     ///
     /// `Closed`, or the keyspace was dropped.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::new(Arc::clone(self.engine()?), Some(self.id()))
+        self.engine()?;
+        Snapshot::new(self.handle.engine_handle(), Some(self.id()))
     }
 
     /// Flushes, and compacts the entries of a range down to one level.

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::cursor::{Cursor, Iter};
-use crate::engine::{Engine, bounds_of, bounds_of_prefix};
+use crate::engine::{HeldSeq, bounds_of, bounds_of_prefix};
 use crate::error::Result;
+use crate::handle::EngineHandle;
 use crate::key::{KeyspaceId, SeqNo};
 use crate::range::KeyRange;
 use crate::reader::by_own_methods;
@@ -34,36 +35,36 @@ pub struct Snapshot {
 
 /// Holds the sequence number until the last clone is dropped.
 struct Registered {
-    engine: Arc<Engine>,
-    seq: SeqNo,
+    engine: EngineHandle,
+    held: HeldSeq,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.engine.release_snapshot(self.seq);
+        self.engine.release_snapshot(self.held);
     }
 }
 
 impl Snapshot {
-    pub(crate) fn new(engine: Arc<Engine>, keyspace: Option<KeyspaceId>) -> Result<Snapshot> {
+    pub(crate) fn new(engine: EngineHandle, keyspace: Option<KeyspaceId>) -> Result<Snapshot> {
         engine.check_open()?;
-        let seq = engine.register_snapshot();
+        let held = engine.register_snapshot();
         let keyspace = keyspace.unwrap_or(KeyspaceId::DEFAULT);
-        Ok(Snapshot { registered: Arc::new(Registered { engine, seq }), keyspace })
+        Ok(Snapshot { registered: Arc::new(Registered { engine, held }), keyspace })
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    fn engine(&self) -> &EngineHandle {
         &self.registered.engine
     }
 
     fn seq(&self) -> Option<SeqNo> {
-        Some(self.registered.seq)
+        Some(self.registered.held.seq)
     }
 
     /// The number of the last write that it sees.
     #[must_use]
     pub fn sequence(&self) -> u64 {
-        self.registered.seq.0
+        self.registered.held.seq.0
     }
 
     /// The keyspace `name` as of this snapshot, also if it was dropped since; `None`
@@ -85,7 +86,7 @@ impl Snapshot {
     ///
     /// As [`Db::get`](crate::Db::get).
     pub fn keyspace(&self, name: &str) -> Result<Option<Snapshot>> {
-        let id = self.engine().keyspace_as_of(name, self.registered.seq)?;
+        let id = self.engine().keyspace_as_of(name, self.registered.held.seq)?;
         Ok(id.map(|keyspace| Snapshot { registered: Arc::clone(&self.registered), keyspace }))
     }
 

@@ -7,7 +7,12 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::sync::OwnLines;
 use crate::vfs::Mapping;
+
+/// What holds a mapping, or bytes that were read: the count of such handles is on another
+/// cache line than what a read of the bytes needs.
+pub(crate) type MappingHandle = Arc<OwnLines<Mapping>>;
 
 /// Bytes that live as long as their owner: a memtable's arena behind a value.
 pub(crate) trait Pinned: Send + Sync {
@@ -38,7 +43,7 @@ pub struct Value(Repr);
 enum Repr {
     Inline { len: u8, bytes: [u8; Value::INLINE_BYTES] },
     Owned(Arc<[u8]>),
-    Mapped { mapping: Arc<Mapping>, offset: usize, len: usize },
+    Mapped { mapping: MappingHandle, offset: usize, len: usize },
     Pinned(Arc<dyn Pinned>),
 }
 
@@ -61,7 +66,7 @@ impl Value {
     /// # Panics
     ///
     /// Where the range does not lie within the mapping.
-    pub(crate) fn mapped(mapping: Arc<Mapping>, offset: usize, len: usize) -> Value {
+    pub(crate) fn mapped(mapping: MappingHandle, offset: usize, len: usize) -> Value {
         assert!(
             offset.checked_add(len).is_some_and(|end| end <= mapping.len()),
             "a value lies within its table"

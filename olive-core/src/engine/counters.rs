@@ -4,9 +4,7 @@
 //! lose a count; figures for people are worth that, a locked addition a read is
 //! not.
 
-use std::cell::Cell;
-
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, Ordering, thread_number};
 
 const SLOTS: usize = 64;
 
@@ -40,7 +38,7 @@ impl Counters {
     /// Adds `counts` to the calling thread's slot.
     #[inline]
     pub(crate) fn add(&self, counts: &[(Count, u64)]) {
-        let slot = &self.0[slot_number()];
+        let slot = &self.0[thread_number() % SLOTS];
         for &(count, by) in counts {
             let counter = &slot.0[count as usize];
             counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
@@ -51,18 +49,6 @@ impl Counters {
     pub(crate) fn sum(&self, count: Count) -> u64 {
         self.0.iter().map(|slot| slot.0[count as usize].load(Ordering::Relaxed)).sum()
     }
-}
-
-/// The calling thread's number, below [`SLOTS`].
-pub(super) fn slot_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static SLOT: Cell<usize> = const { Cell::new(usize::MAX) });
-    SLOT.with(|slot| {
-        if slot.get() == usize::MAX {
-            slot.set(NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS);
-        }
-        slot.get()
-    })
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ use hold::Stalls;
 use install::Records;
 use passed::Passed;
 pub(crate) use read::{Hit, Scan, bounds_of, bounds_of_prefix};
+pub(crate) use snapshots::HeldSeq;
 use snapshots::Snapshots;
 use spares::Spares;
 use threads::{Rest, Threads};
@@ -244,13 +245,13 @@ impl Engine {
     }
 
     /// Registers a snapshot of now.
-    pub(crate) fn register_snapshot(&self) -> SeqNo {
+    pub(crate) fn register_snapshot(&self) -> HeldSeq {
         self.snapshots.register(|| self.published())
     }
 
-    /// One holder of the snapshot at `seq` less.
-    pub(crate) fn release_snapshot(&self, seq: SeqNo) {
-        self.snapshots.release(seq);
+    /// One holder of the snapshot less.
+    pub(crate) fn release_snapshot(&self, held: HeldSeq) {
+        self.snapshots.release(held);
     }
 
     fn next_number(&self) -> u64 {

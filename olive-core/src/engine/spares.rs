@@ -15,9 +15,8 @@
 //! the view empties the slots afterwards, under the same locks. A rotation of the
 //! memtable does not: what it leaves behind is empty, or in the tree until its flush.
 
-use super::counters::slot_number;
 use super::view::{View, ViewWalk};
-use crate::sync::{Arc, ArcSwap, Mutex};
+use crate::sync::{Arc, ArcSwap, Mutex, thread_number};
 
 const SLOTS: usize = 16;
 
@@ -61,7 +60,7 @@ impl Spares {
     }
 
     fn slot(&self) -> &Mutex<Option<Box<ViewWalk>>> {
-        &self.0[slot_number() % SLOTS].0
+        &self.0[thread_number() % SLOTS].0
     }
 }
 

@@ -43,7 +43,7 @@ mod window;
 use std::fmt;
 
 use crate::error::Result;
-use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicUsize, Handles, Mutex, MutexGuard, Ordering};
 
 use arena::Spare;
 pub use run::{RunBuilder, SortedRun};
@@ -129,7 +129,9 @@ impl fmt::Debug for ArenaGauge {
 
 /// A sorted table in memory: one writer, and readers that never lock.
 pub struct Memtable {
-    tree: Tree,
+    tree: Arc<Tree>,
+    /// What values hold: the arena, and not what else is here.
+    handles: Handles<Arc<Tree>>,
 }
 
 impl Memtable {

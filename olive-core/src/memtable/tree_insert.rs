@@ -32,7 +32,7 @@ use super::{ArenaGauge, Memtable, arena::UNIT_BYTES};
 use crate::error::Result;
 use crate::format::filter::filter_hash;
 use crate::key::InternalKey;
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Handles, Ordering};
 
 /// Entries after which the window of the heads is chosen.
 const WINDOW_ENTRIES: usize = 64;
@@ -106,8 +106,9 @@ pub(super) fn table_and_writer(
     capacity_bytes: usize,
     gauge: &ArenaGauge,
 ) -> Result<(Arc<Memtable>, MemtableWriter)> {
-    let tree = Tree::new(capacity_bytes, RESERVE_BYTES, gauge)?;
-    let table = Arc::new(Memtable { tree });
+    let tree = Arc::new(Tree::new(capacity_bytes, RESERVE_BYTES, gauge)?);
+    let handles = Handles::new(|| Arc::clone(&tree));
+    let table = Arc::new(Memtable { tree, handles });
     let keys = KeysSoFar { first: Node::NONE, common: usize::MAX, shortest: usize::MAX };
     let inserter = Inserter {
         leaves_paid_bytes: 0,

@@ -1,14 +1,14 @@
-//! The cursor over a memtable, and values that pin it. Both hold the table and an
+//! The cursor over a memtable, and values that pin it. Both hold the tree and an
 //! entry of it, which is what makes their reads of the entry sound.
 
 use super::Memtable;
-use super::tree::{FIRST_LEAF, LeafRun};
+use super::tree::{FIRST_LEAF, LeafRun, Tree};
 use super::tree_nodes::{HEADER_BYTES, LEAF_BYTES, LEAF_ENTRIES, LeafAt, Node};
 use crate::error::Result;
 use crate::format::filter::filter_hash;
 use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, SeqNo, Tag};
-use crate::sync::Arc;
+use crate::sync::{Arc, OwnLines};
 use crate::value::{Pinned, Value};
 
 /// Values up to this long are copied: a handle that pins needs an allocation too,
@@ -108,20 +108,20 @@ unsafe fn value_of(table: &Arc<Memtable>, node: Node, copy: bool) -> Value {
     if copy || value.len() <= COPIED_BYTES_MAX {
         Value::copied(value)
     } else {
-        Value::pinned(Arc::new(PinnedValue { table: Arc::clone(table), node }))
+        Value::pinned(Arc::new(PinnedValue { tree: table.handles.get(), node }))
     }
 }
 
 /// A value in place.
 struct PinnedValue {
-    table: Arc<Memtable>,
+    tree: Arc<OwnLines<Arc<Tree>>>,
     node: Node,
 }
 
 impl Pinned for PinnedValue {
     fn bytes(&self) -> &[u8] {
         // SAFETY: made by `value_of` of an entry of this table.
-        unsafe { self.table.tree.value(self.node) }
+        unsafe { self.tree.value(self.node) }
     }
 }
 

@@ -19,12 +19,12 @@ use crate::format::block::{Block, HEAD_BYTES, Layout, Step};
 use crate::format::index::BlockAt;
 use crate::internal_iter::{InternalIter, PLAIN_STEPS_MAX, Window};
 use crate::key::{InternalKey, SeqNo, Tag};
-use crate::sync::Arc;
+use crate::sync::{Arc, OwnLines};
 use crate::table::Table;
 use crate::table::ahead::Ahead;
 use crate::table::fit::Fit;
 use crate::table::open::{self, Core, Source};
-use crate::value::Value;
+use crate::value::{MappingHandle, Value};
 use crate::vfs::{self, Mapping, VfsFile};
 
 /// How much a scan reads at once where tables are not mapped.
@@ -40,7 +40,7 @@ pub struct TableIter {
     scan: bool,
     /// What holds the current block: the table's mapping, the block, or a range that
     /// was read.
-    bytes: Option<Arc<Mapping>>,
+    bytes: Option<MappingHandle>,
     /// Where `bytes` starts in the file.
     bytes_at: u64,
     /// The block that was entered.
@@ -152,7 +152,7 @@ impl TableIter {
         match core.source() {
             Source::Mapped(mapping) => {
                 if self.bytes.is_none() {
-                    self.bytes = Some(Arc::clone(mapping));
+                    self.bytes = Some(mapping.pin());
                 }
                 // A walk forward has asked for this one at the last.
                 if before.is_none_or(|before| before + 1 != i) {
@@ -174,7 +174,7 @@ impl TableIter {
             }
             Source::File(file) => {
                 let bytes = core.read_block(&**file, path, at)?;
-                self.bytes = Some(Arc::new(Mapping::owned(bytes)));
+                self.bytes = Some(Arc::new(OwnLines(Mapping::owned(bytes))));
                 self.bytes_at = at.offset;
             }
         }
@@ -246,7 +246,7 @@ fn read_window(
     path: &Path,
     file: &dyn VfsFile,
     at: BlockAt,
-    held: &mut Option<Arc<Mapping>>,
+    held: &mut Option<MappingHandle>,
     held_at: &mut u64,
 ) -> Result<()> {
     let end = at.offset + u64::from(at.len);
@@ -255,7 +255,7 @@ fn read_window(
         let len = SCAN_READ_BYTES.min(core.data_bytes() - at.offset).max(u64::from(at.len));
         let mut bytes = vec![0; len as usize];
         vfs::read_exact_at(file, at.offset, &mut bytes).map_err(|e| Error::io("read", path, e))?;
-        *held = Some(Arc::new(Mapping::owned(bytes)));
+        *held = Some(Arc::new(OwnLines(Mapping::owned(bytes))));
         *held_at = at.offset;
     }
     let base = (at.offset - *held_at) as usize;
@@ -263,7 +263,7 @@ fn read_window(
 }
 
 #[inline]
-fn block_bytes(bytes: Option<&Arc<Mapping>>, base: usize, len: usize) -> &[u8] {
+fn block_bytes(bytes: Option<&MappingHandle>, base: usize, len: usize) -> &[u8] {
     bytes.and_then(|bytes| bytes.get(base..base + len)).unwrap_or(&[])
 }
 

@@ -16,6 +16,7 @@ mod ahead;
 mod fit;
 mod iter;
 mod open;
+mod pins;
 mod verify;
 mod writer;
 
@@ -83,7 +84,7 @@ impl Found<'_> {
     #[must_use]
     #[inline]
     pub fn into_value(self) -> Value {
-        Value::mapped(self.held.into_mapping(), self.start, self.len)
+        Value::mapped(self.held.into_handle(), self.start, self.len)
     }
 }
 

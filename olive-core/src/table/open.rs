@@ -20,9 +20,11 @@ use crate::format::sections::{FOOTER_BYTES, Footer, Section, Sections};
 use crate::format::{BadBytes, checksum};
 use crate::key::{InternalKey, SeqNo, Tag};
 use crate::options::{ChecksumPolicy, TableIo};
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering, OwnLines};
 use crate::table::ahead::Warmth;
+use crate::table::pins::Pins;
 use crate::table::{Found, TableReadOptions};
+use crate::value::MappingHandle;
 use crate::vfs::{self, Access, Mapping, Vfs, VfsFile};
 
 /// From here on a block is asked for at every read: the pages of a large value may
@@ -149,14 +151,14 @@ fn agree(
 /// Where data blocks come from.
 #[derive(Debug)]
 pub(super) enum Source {
-    Mapped(Arc<Mapping>),
+    Mapped(Pins),
     File(Arc<dyn VfsFile>),
 }
 
 /// What keeps a found entry in memory.
 #[derive(Debug)]
 pub(super) enum Held<'a> {
-    Mapped(&'a Arc<Mapping>),
+    Mapped(&'a Pins),
     Read(Mapping),
 }
 
@@ -164,16 +166,16 @@ impl Held<'_> {
     #[inline]
     pub(super) fn mapping(&self) -> &Mapping {
         match self {
-            Held::Mapped(mapping) => mapping,
+            Held::Mapped(pins) => pins,
             Held::Read(mapping) => mapping,
         }
     }
 
     #[inline]
-    pub(super) fn into_mapping(self) -> Arc<Mapping> {
+    pub(super) fn into_handle(self) -> MappingHandle {
         match self {
-            Held::Mapped(mapping) => Arc::clone(mapping),
-            Held::Read(mapping) => Arc::new(mapping),
+            Held::Mapped(pins) => pins.pin(),
+            Held::Read(mapping) => Arc::new(OwnLines(mapping)),
         }
     }
 }
@@ -207,7 +209,7 @@ impl Core {
                 let mapping = file.map(data_bytes).map_err(|e| Error::io("map", path, e))?;
                 // Without it a fault reads all that the device thinks fit.
                 mapping.advise_random();
-                Source::Mapped(Arc::new(mapping))
+                Source::Mapped(Pins::new(mapping))
             }
         };
         let once =
@@ -262,7 +264,7 @@ impl Core {
 
     pub(super) fn is_unheld(&self) -> bool {
         match &self.source {
-            Source::Mapped(mapping) => Arc::strong_count(mapping) == 1,
+            Source::Mapped(pins) => pins.are_unheld(),
             Source::File(_) => true,
         }
     }

@@ -1,7 +1,7 @@
 //! Mappings: a room of unsafe code.
 //!
 //! ```text
-//! Mapping        bytes, len ──► pages of a file │ a Vec │ a shared Vec
+//! Mapping        bytes, len ──► pages of a file │ a Vec │ a shared Vec │ another's
 //!                └ read by every deref: no branch on what stands behind
 //! MappedStores   stores ──► pages of a file, shared with the page cache
 //! ```
@@ -50,6 +50,9 @@ enum Backing {
     Owned {
         _bytes: Vec<u8>,
     },
+    Of {
+        _whole: Arc<Mapping>,
+    },
     #[cfg(any(test, feature = "internals"))]
     Shared {
         _bytes: Arc<Vec<u8>>,
@@ -71,6 +74,13 @@ impl Mapping {
             len: bytes.len(),
             backing: Backing::Owned { _bytes: bytes },
         }
+    }
+
+    /// The bytes of `whole`, held by one more reference: those to what is made here are
+    /// counted apart.
+    #[must_use]
+    pub fn of(whole: Arc<Mapping>) -> Mapping {
+        Mapping { bytes: whole.bytes, len: whole.len, backing: Backing::Of { _whole: whole } }
     }
 
     /// The first `len` bytes of what others hold too.
@@ -189,6 +199,7 @@ impl fmt::Debug for Mapping {
         let of = match &self.backing {
             Backing::File(_) => "file",
             Backing::Owned { .. } => "owned",
+            Backing::Of { .. } => "of another",
             #[cfg(any(test, feature = "internals"))]
             Backing::Shared { .. } => "shared",
         };
