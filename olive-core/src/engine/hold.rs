@@ -160,9 +160,10 @@ impl Engine {
     }
 
     /// Sets the price of a write by the debts as they are.
-    pub(super) fn update_price(&self, _held: &Tree) {
+    pub(super) fn update_price(&self, tree: &Tree) {
         let view = self.view.load();
         let config = picker_config(&self.options);
+        let (segment_used_bytes, segment_bytes) = self.segment_without_next(tree);
         let debts = Debts {
             held_bytes: view.memtables().map(|memtable| memtable.bytes_used() as u64).sum(),
             memtable_bytes: self.options.memtable_bytes as u64,
@@ -171,10 +172,22 @@ impl Engine {
             level0_trigger: self.options.level0_tables as u64,
             compaction_bytes: compaction::debt(&view.version, &config),
             level_base_bytes: self.options.level_base_bytes,
+            segment_used_bytes,
+            segment_bytes,
         };
         let (price, cause) = debts.price_ns();
         self.stalls.price_cause.store(cause as u64, Ordering::Relaxed);
         self.stalls.price_ns.store(price, Ordering::Relaxed);
+    }
+
+    /// What is used of the log's segment, and its length, while the next one is being
+    /// prepared; else nothing.
+    fn segment_without_next(&self, tree: &Tree) -> (u64, u64) {
+        let is_awaited = tree.preparing && tree.prepared.is_none();
+        let Some(log) = self.log.as_ref().filter(|_| is_awaited) else { return (0, 0) };
+        let end = log.appended();
+        let active = tree.segments.iter().find(|(number, _)| *number == end.segment);
+        active.map_or((0, 0), |&(_, len)| (end.offset, len))
     }
 }
 

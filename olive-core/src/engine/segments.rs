@@ -63,6 +63,7 @@ impl Engine {
             tree.active_segment = number;
             let max = self.options.wal_segment_bytes_max;
             tree.segment_bytes = tree.segment_bytes.max(len.min(max) * GROWTH).min(max);
+            self.update_price(&tree);
         }
         self.threads.wake_prepare();
         if made {
@@ -82,7 +83,9 @@ impl Engine {
             (tree.active_segment, Preparing(self))
         };
         let segment = self.create_segment(active, 0, u64::MAX)?;
-        self.tree.lock().prepared = Some(segment);
+        let mut tree = self.tree.lock();
+        tree.prepared = Some(segment);
+        self.update_price(&tree);
         Ok(true)
     }
 

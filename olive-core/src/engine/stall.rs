@@ -1,12 +1,14 @@
 //! How writers are slowed: smoothly, by the bytes of work that is owed.
 //!
-//! Three debts are measured, each from where it begins to matter (0) to where
+//! Four debts are measured, each from where it begins to matter (0) to where
 //! writes would have to stop (1):
 //!
 //! ```text
 //! memtables          bytes in memtables, from two that are full to as many as there may be
 //! level 0            its tables, from twice its trigger to the hard limit
 //! compaction debt    bytes over the levels' targets, from four to 32 base levels
+//! log segment        what is used of it while the next one is not ready, from three
+//!                    quarters to all
 //! ```
 //!
 //! A level 0 at its trigger owes four base levels or more by itself, as it and what it
@@ -82,6 +84,9 @@ pub(crate) struct Debts {
     pub(crate) level0_trigger: u64,
     pub(crate) compaction_bytes: u64,
     pub(crate) level_base_bytes: u64,
+    /// Of the segment that takes records, while the next one is being prepared; else 0.
+    pub(crate) segment_used_bytes: u64,
+    pub(crate) segment_bytes: u64,
 }
 
 impl Debts {
@@ -107,7 +112,9 @@ impl Debts {
         );
         let base = self.level_base_bytes;
         let compaction = part(self.compaction_bytes, base * 4, base * 32);
+        let segment = part(self.segment_used_bytes, self.segment_bytes / 4 * 3, self.segment_bytes);
         let (worst, cause) = [
+            (segment, Cause::LogSegment),
             (flush, Cause::Memtables),
             (level0, Cause::Level0),
             (compaction, Cause::CompactionDebt),
@@ -164,6 +171,13 @@ mod tests {
         assert_eq!(compaction(1024).0, 0);
         assert_eq!(compaction(4608), (PRICE_NS_MAX / 4, Cause::CompactionDebt));
         assert_eq!(compaction(8192), (PRICE_NS_MAX, Cause::CompactionDebt));
+        let segment = |mib: u64| {
+            let (segment_used_bytes, segment_bytes) = (mib << 20, 64 << 20);
+            Debts { segment_used_bytes, segment_bytes, ..debts() }.price_ns()
+        };
+        assert_eq!(segment(48).0, 0);
+        assert_eq!(segment(56), (PRICE_NS_MAX / 4, Cause::LogSegment));
+        assert_eq!(segment(64), (PRICE_NS_MAX, Cause::LogSegment));
     }
 
     #[test]
