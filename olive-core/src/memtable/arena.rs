@@ -224,10 +224,11 @@ impl Arena {
 
     /// The memory it takes: with its root, once something was taken.
     pub(super) fn memory_bytes(&self) -> usize {
-        match self.used_bytes() {
-            0 => 0,
-            used => self.root_bytes + used,
-        }
+        self.with_root(self.used_bytes())
+    }
+
+    fn with_root(&self, used: usize) -> usize {
+        if used == 0 { 0 } else { self.root_bytes + used }
     }
 
     /// Takes `bytes`, a multiple of [`UNIT_BYTES`]; the offset in units of where
@@ -324,8 +325,7 @@ impl Arena {
         let step = if self.capacity_bytes < 16 * GAUGE_STEP_BYTES { 1 } else { GAUGE_STEP_BYTES };
         let counted = used.next_multiple_of(step).min(self.capacity_bytes + self.reserve_bytes);
         self.gauged.store(counted, Ordering::Relaxed);
-        let root_bytes = if gauged == 0 { self.root_bytes } else { 0 };
-        self.gauge.add(root_bytes + counted - gauged);
+        self.gauge.add(self.with_root(counted) - self.with_root(gauged));
     }
 
     /// The address of `bytes` behind offset `at` (in units).
@@ -349,10 +349,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        let gauged = match self.gauged.load(Ordering::Relaxed) {
-            0 => 0,
-            gauged => self.root_bytes + gauged,
-        };
+        let gauged = self.with_root(self.gauged.load(Ordering::Relaxed));
         match &mut self.backing {
             // SAFETY: allocated with this layout in `from_allocator`, freed here only.
             Backing::Heap(layout) => unsafe { dealloc(self.base.as_ptr(), *layout) },

@@ -120,7 +120,7 @@ struct PinnedValue {
 
 impl Pinned for PinnedValue {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: made by `value_of` of an entry of this table.
+        // SAFETY: made by `value_of` of an entry of this tree.
         unsafe { self.tree.value(self.node) }
     }
 }
