@@ -12,8 +12,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use olive_core::internals::format::edit::DatabaseId;
 use olive_core::internals::key::SeqNo;
 use olive_core::internals::vfs::{OsVfs, Vfs};
-use olive_core::internals::wal::{LogSync, LogWriter, ReplayPlan, Segment, replay};
-use olive_core::{RecoveryMode, WalIo, WriteBatch};
+use olive_core::internals::wal::{LogSync, LogWriter, ReplayPlan, Segment, SegmentIo, replay};
+use olive_core::{RecoveryMode, WriteBatch};
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 const DATABASE: DatabaseId = DatabaseId(1);
@@ -22,14 +22,14 @@ const DATABASE: DatabaseId = DatabaseId(1);
 struct Log {
     temp: tempfile::TempDir,
     vfs: Arc<dyn Vfs>,
-    io: WalIo,
+    io: SegmentIo,
     writer: LogWriter,
     sync: Arc<LogSync>,
     next: u64,
 }
 
 impl Log {
-    fn new(io: WalIo) -> Log {
+    fn new(io: SegmentIo) -> Log {
         let temp = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
         let dir = temp.path().to_path_buf();
@@ -103,7 +103,7 @@ fn append(c: &mut Criterion) {
     let mut group = c.benchmark_group("wal append");
     for len in [116, 4096] {
         let payload = payload(len);
-        for io in [WalIo::Mapped, WalIo::Write] {
+        for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
             let mut log = Log::new(io);
             group.bench_function(BenchmarkId::new(format!("{io:?}"), len), |b| {
                 b.iter_custom(|iters| log.time(iters, |log| log.append(&payload, false), len));
@@ -117,7 +117,7 @@ fn append_synced(c: &mut Criterion) {
     let mut group = c.benchmark_group("wal append synced");
     group.sample_size(20);
     let payload = payload(116);
-    let mut log = Log::new(WalIo::Mapped);
+    let mut log = Log::new(SegmentIo::Mapped);
     group.bench_function("1 thread", |b| {
         let one = |log: &mut Log| {
             log.append(&payload, true);
@@ -160,7 +160,7 @@ fn replayed(c: &mut Criterion) {
     group.sample_size(20);
     for len in [116, 4096] {
         let payload = payload(len);
-        let mut log = Log::new(WalIo::Mapped);
+        let mut log = Log::new(SegmentIo::Mapped);
         let mut records = 0;
         while log.writer.fits(len) {
             log.append(&payload, false);

@@ -22,6 +22,8 @@ pub(crate) struct Form {
     pub(crate) wal_io: WalIo,
     /// Memtables and segments that fill in some milliseconds; otherwise some dozen.
     is_small: bool,
+    /// Segments for large records, if they are mapped at all, since all are large.
+    pub(crate) is_large: bool,
 }
 
 impl Form {
@@ -30,6 +32,7 @@ impl Form {
             durability: if life & 1 == 0 { Durability::Buffered } else { Durability::Sync },
             wal_io: if life & 2 == 0 { WalIo::Mapped } else { WalIo::Write },
             is_small: life & 4 == 0,
+            is_large: life & 8 != 0,
         }
     }
 
@@ -41,6 +44,7 @@ impl Form {
             .wal_io(self.wal_io)
             .memtable_bytes(memtable_bytes)
             .wal_segment_bytes_max(segment_bytes)
+            .wal_mapped_record_bytes_max(if self.is_large { 0 } else { 8 << 10 })
             .table_bytes(32 << 10)
             .block_bytes(1 << 10)
             .level0_tables(2)

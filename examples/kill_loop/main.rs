@@ -156,6 +156,8 @@ struct Counts {
     missed: u64,
     /// By durability, then form of the log.
     by_form: [[u64; 2]; 2],
+    /// Of those that are mapped, with segments that are reserved only.
+    reserved: u64,
     bad: u64,
 }
 
@@ -174,6 +176,7 @@ impl Counts {
         let is_sync = form.durability == Durability::Sync;
         let is_write = form.wal_io == WalIo::Write;
         self.by_form[usize::from(is_sync)][usize::from(is_write)] += 1;
+        self.reserved += u64::from(form.is_large && !is_write);
     }
 
     fn judge(&mut self, wrong: &[String]) {
@@ -188,9 +191,10 @@ impl Counts {
         println!(
             "buffered: {buffered_mapped} mapped, {buffered_write} write; \
              sync: {sync_mapped} mapped, {sync_write} write; \
+             {} mapped ones wrote large records into what was only reserved; \
              {} in a flush and a compaction at once; \
              {} more came after the recovery that they were aimed at",
-            self.both, self.missed,
+            self.reserved, self.both, self.missed,
         );
         let [append, rotation, flush, compaction, recovery] = self.by_phase;
         println!(

@@ -24,7 +24,8 @@ pub enum Durability {
 #[non_exhaustive]
 pub enum WalIo {
     /// Buffered records are stored through a shared mapping, without a system
-    /// call. The default of databases that are [`Durability::Buffered`], where the
+    /// call; large ones, by the mean of a segment, are written as with `Write`. The
+    /// default of databases that are [`Durability::Buffered`], where the
     /// file system honours a reservation (ext4, xfs, tmpfs), since a store into a
     /// page without a block behind it would end the process.
     Mapped,
@@ -121,6 +122,7 @@ pub struct Options {
     pub(crate) sync_interval: Duration,
     pub(crate) wal_io: Option<WalIo>,
     pub(crate) wal_segment_bytes_max: u64,
+    pub(crate) wal_mapped_record_bytes_max: u64,
     pub(crate) table_io: TableIo,
     pub(crate) checksum_policy: ChecksumPolicy,
     pub(crate) recovery_mode: RecoveryMode,
@@ -145,6 +147,7 @@ impl Default for Options {
             sync_interval: Duration::from_secs(1),
             wal_io: None,
             wal_segment_bytes_max: 64 << 20,
+            wal_mapped_record_bytes_max: 6 << 10,
             table_io: TableIo::Mapped,
             checksum_policy: ChecksumPolicy::FirstRead,
             recovery_mode: RecoveryMode::Strict,
@@ -199,6 +202,15 @@ impl Options {
     #[must_use]
     pub fn wal_segment_bytes_max(mut self, bytes: u64) -> Self {
         self.wal_segment_bytes_max = bytes;
+        self
+    }
+
+    /// Up to which mean length of a log segment's records, in bytes, the next one but one
+    /// is made for stores through a mapping, where the log is [`WalIo::Mapped`]: 0 to
+    /// 1 GiB. Default: 6 KiB. Larger records are written.
+    #[must_use]
+    pub fn wal_mapped_record_bytes_max(mut self, bytes: u64) -> Self {
+        self.wal_mapped_record_bytes_max = bytes;
         self
     }
 
@@ -318,6 +330,7 @@ impl Options {
         }
         range("sync_interval (ms)", self.sync_interval.as_millis(), 1, 3_600_000)?;
         range("wal_segment_bytes_max", self.wal_segment_bytes_max, 4 << 10, 1 << 30)?;
+        range("wal_mapped_record_bytes_max", self.wal_mapped_record_bytes_max, 0, 1 << 30)?;
         range("compaction_threads", self.compaction_threads, 1, 64)?;
         range("memtable_bytes", self.memtable_bytes, 1 << 10, 4 << 30)?;
         range("memtables_max", self.memtables_max, 2, 64)?;
@@ -338,6 +351,7 @@ impl fmt::Debug for Options {
             .field("sync_interval", &self.sync_interval)
             .field("wal_io", &self.wal_io)
             .field("wal_segment_bytes_max", &self.wal_segment_bytes_max)
+            .field("wal_mapped_record_bytes_max", &self.wal_mapped_record_bytes_max)
             .field("table_io", &self.table_io)
             .field("checksum_policy", &self.checksum_policy)
             .field("recovery_mode", &self.recovery_mode)

@@ -248,7 +248,7 @@ fn switch_over(
     let manifest_number = segment_number + 1;
     let segment_bytes = FIRST_SEGMENT_BYTES.min(options.wal_segment_bytes_max);
     let (memtable, writer) = Memtable::new(arena_bytes(options.memtable_bytes, 0), gauge)?;
-    let io = wal_io(options, &**vfs, dir);
+    let io = wal_io(options, &**vfs, dir).into();
     // The new manifest's folder sync makes all names durable, the segment's and those of
     // the tables that the log went into, before CURRENT is switched to it.
     let segment =

@@ -14,7 +14,7 @@ use super::stall::Cause;
 use super::write::Commit;
 use crate::error::{ErrorKind, Result};
 use crate::format::file_names::FileKind;
-use crate::wal::Segment;
+use crate::wal::{Segment, SegmentIo};
 
 /// Each segment is followed by one twice as large: that is prepared, or nearly, when a
 /// writer of small entries, as fast as can be, has filled the one before it.
@@ -40,6 +40,7 @@ impl Engine {
         let began = self.now();
         let mut made = false;
         while !commit.log.fits(payload_len) {
+            let record_bytes = commit.log.record_bytes_mean();
             let (prepared, _preparing) = {
                 let mut tree = self.tree.lock();
                 if tree.preparing {
@@ -53,14 +54,17 @@ impl Engine {
                 None => {
                     made = true;
                     let len_min = Segment::len_for(payload_len);
-                    let limit = MADE_BY_WRITER_BYTES_MAX;
-                    self.create_segment(commit.log.segment(), len_min, limit)?
+                    let io = self.segment_io(record_bytes.max(payload_len as u64));
+                    let is_quick = io == SegmentIo::Reserved;
+                    let limit = if is_quick { u64::MAX } else { MADE_BY_WRITER_BYTES_MAX };
+                    self.create_segment(commit.log.segment(), len_min, limit, io)?
                 }
             };
             let (number, len) = (segment.number(), segment.len());
             commit.log.rotate(segment).map_err(|error| self.note_poison(error))?;
             let mut tree = self.tree.lock();
             tree.active_segment = number;
+            tree.record_bytes = record_bytes;
             let max = self.options.wal_segment_bytes_max;
             tree.segment_bytes = tree.segment_bytes.max(len.min(max) * GROWTH).min(max);
             self.update_price(&tree);
@@ -74,15 +78,16 @@ impl Engine {
 
     /// Prepares the next log segment, if there is none; says whether it did.
     pub(super) fn prepare_segment(&self) -> Result<bool> {
-        let (active, _preparing) = {
+        let (active, record_bytes, _preparing) = {
             let mut tree = self.tree.lock();
             if tree.prepared.is_some() || tree.preparing || self.check_open().is_err() {
                 return Ok(false);
             }
             tree.preparing = true;
-            (tree.active_segment, Preparing(self))
+            (tree.active_segment, tree.record_bytes, Preparing(self))
         };
-        let segment = self.create_segment(active, 0, u64::MAX)?;
+        let io = self.segment_io(record_bytes);
+        let segment = self.create_segment(active, 0, u64::MAX, io)?;
         let mut tree = self.tree.lock();
         tree.prepared = Some(segment);
         self.update_price(&tree);
@@ -93,13 +98,19 @@ impl Engine {
     /// is due, up to `limit`, and lists it. Where the disk has no room for the length that is due, the shortest one is
     /// tried: writes go on while there is room for any, flushes and compactions find
     /// room too, and lengths grow again from there.
-    fn create_segment(&self, predecessor: u64, len_min: u64, limit: u64) -> Result<Segment> {
+    fn create_segment(
+        &self,
+        predecessor: u64,
+        len_min: u64,
+        limit: u64,
+        io: SegmentIo,
+    ) -> Result<Segment> {
         let shortest = FIRST_SEGMENT_BYTES.min(self.options.wal_segment_bytes_max).max(len_min);
         let due = self.tree.lock().segment_bytes.min(limit).max(len_min);
-        let created = match self.create_segment_of(predecessor, due) {
+        let created = match self.create_segment_of(predecessor, due, io) {
             Err(error) if error.kind() == ErrorKind::DiskFull && due > shortest => {
                 self.release_spare_segment();
-                self.create_segment_of(predecessor, shortest)
+                self.create_segment_of(predecessor, shortest, io)
             }
             created => created,
         };
@@ -112,15 +123,29 @@ impl Engine {
         Ok(segment)
     }
 
-    fn create_segment_of(&self, predecessor: u64, len: u64) -> Result<Segment> {
+    fn create_segment_of(&self, predecessor: u64, len: u64, io: SegmentIo) -> Result<Segment> {
+        if io == SegmentIo::Reserved {
+            // What has no zeros to be written gains nothing from a file that is there.
+            self.release_spare_segment();
+        }
         let spare = self.tree.lock().spare_segment.take_if(|spare| spare.1 == len);
         let (vfs, dir, number) = (&self.vfs, &self.dir, self.next_number());
-        let (database, io) = (self.database, self.wal_io);
+        let database = self.database;
         match spare {
             Some((spare, _)) => {
                 Segment::renew(vfs, (dir, spare), database, number, predecessor, len, io)
             }
             None => Segment::create(vfs, dir, database, number, predecessor, len, io),
+        }
+    }
+
+    /// How a segment for records of `record_bytes` takes them.
+    fn segment_io(&self, record_bytes: u64) -> SegmentIo {
+        match self.wal_io.into() {
+            SegmentIo::Mapped if record_bytes > self.options.wal_mapped_record_bytes_max => {
+                SegmentIo::Reserved
+            }
+            io => io,
         }
     }
 
@@ -131,11 +156,12 @@ impl Engine {
         {
             let mut tree = self.tree.lock();
             let due = tree.segment_bytes;
+            let is_renewed = self.segment_io(tree.record_bytes) != SegmentIo::Reserved;
             while let Some(&(number, len)) = tree.segments.front()
                 && number < oldest
             {
                 tree.segments.pop_front();
-                if len == due && tree.spare_segment.is_none() {
+                if is_renewed && len == due && tree.spare_segment.is_none() {
                     tree.spare_segment = Some((number, len));
                 } else {
                     gone.push(number);

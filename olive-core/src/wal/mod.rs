@@ -34,7 +34,7 @@ use crate::format::wal_record::{Promise, RECORD_ALIGN};
 
 pub use probe::has_records;
 pub use replay::{Record, ReplayPlan, Replayed, replay};
-pub use segment::Segment;
+pub use segment::{Segment, SegmentIo};
 pub use sync::LogSync;
 pub use writer::LogWriter;
 

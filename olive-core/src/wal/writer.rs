@@ -30,6 +30,8 @@ pub struct LogWriter {
     /// Where the next record starts: past [`LogSync::appended`] by the promise
     /// records that were written since.
     offset: u64,
+    /// Records of operations in the segment.
+    records: u64,
     /// The promise of the last record.
     promised: WalPosition,
     buffer: Vec<u8>,
@@ -48,6 +50,7 @@ impl LogWriter {
             seed: segment.header.seed(),
             segment,
             offset: start.offset,
+            records: 0,
             promised: start,
             buffer: Vec::new(),
             sync: sync.clone(),
@@ -66,6 +69,12 @@ impl LogWriter {
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.offset
+    }
+
+    /// Mean length of the records of operations in the active segment; 0: it has none.
+    #[must_use]
+    pub fn record_bytes_mean(&self) -> u64 {
+        (self.offset - SEGMENT_HEADER_BYTES as u64).checked_div(self.records).unwrap_or(0)
     }
 
     /// Number of the active segment.
@@ -95,6 +104,7 @@ impl LogWriter {
             return Err(self.refused(count, payload.len()));
         }
         self.put(RecordKind::Operations, first.0, count, payload, by_write)?;
+        self.records += 1;
         let end = self.position();
         self.sync.publish(end);
         Ok(end)
@@ -145,6 +155,7 @@ impl LogWriter {
         let end = self.position();
         self.seed = next.header.seed();
         self.offset = SEGMENT_HEADER_BYTES as u64;
+        self.records = 0;
         let old = std::mem::replace(&mut self.segment, next);
         let sealed = Sealed { file: old.file, path: old.path, end, map: old.map };
         let active = (self.segment.file.clone(), self.segment.path.clone());

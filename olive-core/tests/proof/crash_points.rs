@@ -97,6 +97,9 @@ fn crash_everywhere(tally: &Tally, jobs: &[(Workload, Setup)], extent: &Extent, 
         tally.add("runs", 1);
         tally.add("operations", case.ops.len() as u64);
         tally.add("mutations", mutations);
+        let (segments, reserved) = run.segments();
+        tally.add("segments", segments);
+        tally.add("reserved only", reserved);
         for (name, count) in &checker.counts {
             tally.add(name, *count);
         }
@@ -134,5 +137,6 @@ fn a_crash_anywhere_loses_nothing_that_was_promised_at_length() {
     let jobs = four_setups_each();
     crash_everywhere(&tally, &jobs, &LONG, seed(SEED));
     assert!(tally.count("distinct") >= 15_000, "{tally}");
+    assert!(tally.count("reserved only") >= 50, "{tally}");
     tally.close();
 }

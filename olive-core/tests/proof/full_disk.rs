@@ -78,6 +78,8 @@ impl Proof<'_> {
                 sets.push((format!("{wal:?} {durability:?}"), options));
             }
         }
+        let options = fitting.wal_io(WalIo::Mapped).wal_mapped_record_bytes_max(0);
+        sets.push(("reserved only".to_owned(), options));
         sets
     }
 

@@ -1,12 +1,14 @@
 //! A script run on a recording disk, and what the disk owes after each mutation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use olive_core::internals::format::file_names::FileKind;
+use olive_core::internals::format::wal_record::SEGMENT_HEADER_BYTES;
 use olive_core::internals::version::Manifest;
 use olive_core::internals::vfs::Vfs;
-use olive_core::internals::vfs::sim::{CrashMode, SimVfs};
+use olive_core::internals::vfs::sim::{CrashMode, OpKind, SimVfs};
 use olive_core::{Durability, Options, WalIo};
 
 use crate::sites::{Phase, Watch};
@@ -43,6 +45,8 @@ impl Setup {
         tiny()
             .durability(durability)
             .wal_io(wal_io)
+            // Segments of both kinds in some scripts.
+            .wal_mapped_record_bytes_max(if self.compacting { 150 } else { 8 << 10 })
             .level0_tables(if self.compacting { 1 } else { 64 })
             .level_base_bytes(if self.compacting { 2 << 10 } else { 1 << 30 })
             // Several memtables to a log segment, or several segments to a memtable.
@@ -146,6 +150,26 @@ impl Recording {
     /// The same run once more, watched in another way.
     pub(crate) fn again(&self, watch: Watch) -> Result<Recording, String> {
         Recording::of(&self.start, self.setup, &self.ops, watch)
+    }
+
+    /// Segments that the run created, and of these, those that were reserved and not zeroed.
+    pub(crate) fn segments(&self) -> (u64, u64) {
+        let mut zeroed = BTreeMap::new();
+        for entry in self.vfs.trace() {
+            if entry.path.extension().is_none_or(|ending| ending != "wal") {
+                continue;
+            }
+            let is_zeroed = entry.kind == OpKind::Write
+                && entry.range.start == 0
+                && entry.range.end > SEGMENT_HEADER_BYTES as u64;
+            if entry.kind == OpKind::Create {
+                zeroed.insert(entry.path, false);
+            } else if is_zeroed && let Some(zeroed) = zeroed.get_mut(&entry.path) {
+                *zeroed = true;
+            }
+        }
+        let reserved = zeroed.values().filter(|zeroed| !**zeroed).count();
+        (zeroed.len() as u64, reserved as u64)
     }
 
     pub(crate) fn mutations(&self) -> u64 {

@@ -68,6 +68,7 @@ impl Script<'_> {
             .table_bytes(size(2) as u64)
             .block_bytes(64 << (sizes >> 4 & 3))
             .wal_segment_bytes_max(4096 << (sizes >> 6 & 1))
+            .wal_mapped_record_bytes_max(if sizes >> 7 == 0 { 8 << 10 } else { 40 })
             .level_base_bytes(size(2) as u64)
             .level_multiplier(2)
     }

@@ -278,11 +278,11 @@ fn unsupported(path: &std::path::Path, bad: &BadBytes) -> Error {
 mod tests {
     use super::super::super::tests::{DATABASE, Scribe};
     use super::*;
-    use crate::options::{RecoveryMode, WalIo};
+    use crate::options::RecoveryMode;
     use crate::sync::{Arc, AtomicU64, Ordering};
     use crate::vfs::sim::SimVfs;
     use crate::vfs::{Mapping, SharedMap};
-    use crate::wal::Segment;
+    use crate::wal::{Segment, SegmentIo};
     use std::ops::Range;
     use std::path::Path;
 
@@ -302,7 +302,7 @@ mod tests {
         fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
             if self.reads.fetch_add(1, Ordering::Relaxed) + 1 == self.nth {
                 let place = (Path::new("/"), 1);
-                Segment::renew(&self.vfs, place, DATABASE, 3, 2, 4096, WalIo::Write).unwrap();
+                Segment::renew(&self.vfs, place, DATABASE, 3, 2, 4096, SegmentIo::Written).unwrap();
             }
             self.file.read_at(offset, buf)
         }
@@ -333,7 +333,7 @@ mod tests {
     fn is_taken(nth: u64) -> bool {
         let vfs: Arc<dyn Vfs> = Arc::new(SimVfs::new(1));
         let dir = Path::new("/");
-        let segment = Segment::create(&vfs, dir, DATABASE, 1, 0, 4096, WalIo::Write).unwrap();
+        let segment = Segment::create(&vfs, dir, DATABASE, 1, 0, 4096, SegmentIo::Written).unwrap();
         let mut scribe = Scribe::new(segment);
         while scribe.writer.fits(300) {
             scribe.append(1, 50, false);

@@ -5,7 +5,7 @@ use crate::error::ErrorKind;
 
 #[test]
 fn what_was_appended_is_replayed_in_order_by_store_and_by_write() {
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         let disk = Disk::new();
         let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 20, io));
         for (n, value_len) in [0, 1, 7, 8, 100, 4_000, 65_536, 300_000].into_iter().enumerate() {
@@ -23,7 +23,7 @@ fn what_was_appended_is_replayed_in_order_by_store_and_by_write() {
 
 #[test]
 fn the_log_goes_on_over_segments_and_a_prepared_one_is_no_part_of_it() {
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         let disk = Disk::new();
         let mut scribe = Scribe::new(disk.segment(3, 0, 4096, io));
         for number in [5, 6, 9] {
@@ -50,7 +50,7 @@ fn the_least_segment_takes_its_record_a_promise_and_the_end_mark() {
         let disk = Disk::new();
         let len = Segment::len_for(payload_len);
         let (mut writer, sync) =
-            LogWriter::new(disk.segment(1, 0, len, WalIo::Mapped), disk.vfs.clone());
+            LogWriter::new(disk.segment(1, 0, len, SegmentIo::Mapped), disk.vfs.clone());
         assert!(writer.fits(payload_len) && !writer.fits(payload_len.next_multiple_of(8) + 1));
         let value_len = payload_len.saturating_sub(20);
         let payload = ops(1, 1, value_len);
@@ -59,7 +59,7 @@ fn the_least_segment_takes_its_record_a_promise_and_the_end_mark() {
         }
         sync.sync().unwrap();
         writer.append_promise().unwrap();
-        writer.rotate(disk.segment(2, 1, len, WalIo::Mapped)).unwrap();
+        writer.rotate(disk.segment(2, 1, len, SegmentIo::Mapped)).unwrap();
         disk.replay(1, RecoveryMode::Strict).unwrap();
     }
 }
@@ -67,7 +67,7 @@ fn the_least_segment_takes_its_record_a_promise_and_the_end_mark() {
 #[test]
 fn flushed_records_are_read_and_not_given() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, WalIo::Write));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, SegmentIo::Written));
     for _ in 0..10 {
         scribe.append(3, 10, false);
     }
@@ -86,7 +86,7 @@ fn flushed_records_are_read_and_not_given() {
 #[test]
 fn a_promise_record_follows_a_sync_once_and_asks_for_no_sync() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, WalIo::Mapped));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, SegmentIo::Mapped));
     assert!(!scribe.writer.append_promise().unwrap(), "an empty log is at rest");
     let first = scribe.append(1, 100, false);
     assert!(!scribe.writer.append_promise().unwrap(), "nothing was synced");
@@ -109,7 +109,7 @@ fn a_promise_record_follows_a_sync_once_and_asks_for_no_sync() {
 #[test]
 fn a_record_promises_what_was_synced_before_it() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, WalIo::Mapped));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, SegmentIo::Mapped));
     let second = scribe.append(1, 8, false);
     scribe.sync.wait(second).unwrap();
     scribe.append(1, 8, false);
@@ -127,10 +127,10 @@ fn a_record_promises_what_was_synced_before_it() {
 #[test]
 fn a_promise_over_the_end_mark_makes_the_whole_old_segment_needed() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Mapped));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Mapped));
     scribe.append(1, 100, false);
     let mark = scribe.writer.used_bytes() as usize;
-    scribe.writer.rotate(disk.segment(2, 1, 4096, WalIo::Mapped)).unwrap();
+    scribe.writer.rotate(disk.segment(2, 1, 4096, SegmentIo::Mapped)).unwrap();
     let start = WalPosition { segment: 2, offset: 64 };
     assert!(scribe.sync.synced() < start && scribe.sync.appended() == start);
     scribe.append(1, 100, false);
@@ -148,12 +148,12 @@ fn a_promise_over_the_end_mark_makes_the_whole_old_segment_needed() {
 #[test]
 fn a_checkpoint_ends_with_its_sealed_segment_and_needs_all_of_it() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Mapped));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Mapped));
     scribe.append(2, 100, false);
-    scribe.writer.rotate(disk.segment(2, 1, 4096, WalIo::Mapped)).unwrap();
+    scribe.writer.rotate(disk.segment(2, 1, 4096, SegmentIo::Mapped)).unwrap();
     scribe.append(2, 100, false);
     let mark = scribe.writer.used_bytes() as usize;
-    scribe.writer.rotate(disk.segment(3, 2, 4096, WalIo::Mapped)).unwrap();
+    scribe.writer.rotate(disk.segment(3, 2, 4096, SegmentIo::Mapped)).unwrap();
     disk.vfs.unlink(&disk.path(3)).unwrap();
     assert!(disk.replay(1, RecoveryMode::Strict).is_err(), "an announced segment is missing");
     let sealed = |sealed| replayed(&*disk.vfs, &disk.dir, 1, |plan| plan.sealed = Some(sealed));
@@ -168,7 +168,15 @@ fn a_checkpoint_ends_with_its_sealed_segment_and_needs_all_of_it() {
 fn segments_are_created_whole_or_not_at_all() {
     let disk = Disk::new();
     let create = |number, predecessor, len| {
-        Segment::create(&disk.vfs, &disk.dir, DATABASE, number, predecessor, len, WalIo::Write)
+        Segment::create(
+            &disk.vfs,
+            &disk.dir,
+            DATABASE,
+            number,
+            predecessor,
+            len,
+            SegmentIo::Written,
+        )
     };
     for (number, predecessor, len) in
         [(0, 0, 4096), (1 << 32, 1, 4096), (2, 2, 4096), (1, 0, 100), (1, 0, 1 << 36)]

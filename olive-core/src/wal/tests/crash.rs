@@ -14,7 +14,7 @@ struct Life {
     sim: SimVfs,
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
-    io: WalIo,
+    io: SegmentIo,
     scribe: Scribe,
     dice: Dice,
     /// The largest segment number that was tried.
@@ -27,7 +27,7 @@ struct Life {
 
 impl Life {
     /// A log with its first segment, on a disk that records from there on.
-    fn new(seed: u64, io: WalIo) -> Life {
+    fn new(seed: u64, io: SegmentIo) -> Life {
         let sim = SimVfs::new(seed);
         let dir = PathBuf::from("/db");
         sim.create_dir(&dir).unwrap();
@@ -101,7 +101,7 @@ impl Life {
 fn a_power_cut_at_any_mutation_keeps_what_was_synced_and_is_never_corruption() {
     let mut images = 0;
     for seed in 1..=12 {
-        let io = if seed % 3 == 0 { WalIo::Write } else { WalIo::Mapped };
+        let io = [SegmentIo::Written, SegmentIo::Mapped, SegmentIo::Reserved][seed as usize % 3];
         let mut life = Life::new(seed, io);
         let first = life.sim.mutations();
         for _ in 0..120 {
@@ -134,7 +134,7 @@ fn a_power_cut_at_any_mutation_keeps_what_was_synced_and_is_never_corruption() {
 #[test]
 fn whichever_call_fails_the_log_has_what_was_acknowledged_and_nothing_else() {
     let mut failures = 0;
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         for error in [errno::EIO, errno::ENOSPC, errno::EINTR] {
             for nth in 1..60 {
                 let kind = (nth % 3 == 0).then_some(OpKind::Write);
@@ -172,7 +172,7 @@ fn whichever_call_fails_the_log_has_what_was_acknowledged_and_nothing_else() {
 
 #[test]
 fn after_a_failed_sync_everyone_learns_that_the_outcome_is_unknown() {
-    let mut life = Life::new(1, WalIo::Mapped);
+    let mut life = Life::new(1, SegmentIo::Mapped);
     let end = life.scribe.append(1, 10, false);
     life.sim.set_faults(vec![Fault::once(Some(OpKind::Sync), 1, errno::EIO)]);
     let sync = life.scribe.sync.clone();
@@ -194,7 +194,7 @@ fn after_a_failed_sync_everyone_learns_that_the_outcome_is_unknown() {
 
 #[test]
 fn a_failed_append_that_cannot_be_taken_back_poisons() {
-    let mut life = Life::new(1, WalIo::Write);
+    let mut life = Life::new(1, SegmentIo::Written);
     life.scribe.append(1, 10, false);
     let half = Fault::short(Some(OpKind::Write), 1);
     let then = Fault::from_then_on(Some(OpKind::Write), 2, errno::EIO);
@@ -208,7 +208,7 @@ fn a_failed_append_that_cannot_be_taken_back_poisons() {
 
 #[test]
 fn what_was_taken_back_is_synced_with_the_log() {
-    let mut life = Life::new(1, WalIo::Mapped);
+    let mut life = Life::new(1, SegmentIo::Mapped);
     let half = Fault::short(Some(OpKind::Write), 1);
     let then = Fault::once(Some(OpKind::Write), 2, errno::EIO);
     life.sim.set_faults(vec![half, then]);
@@ -226,9 +226,12 @@ fn what_was_taken_back_is_synced_with_the_log() {
 
 #[test]
 fn a_full_disk_is_disk_full_and_leaves_no_file() {
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         let life = Life::new(1, io);
-        for (kind, nth) in [(OpKind::Reserve, 1), (OpKind::Write, 1), (OpKind::Write, 2)] {
+        // Zeros, where there are any, and the header.
+        let writes = if io == SegmentIo::Reserved { 1 } else { 2 };
+        let calls = (1..=writes).map(|nth| (OpKind::Write, nth));
+        for (kind, nth) in calls.chain([(OpKind::Reserve, 1)]) {
             life.sim.set_faults(vec![Fault::once(Some(kind), nth, errno::ENOSPC)]);
             let error = Segment::create(&life.vfs, &life.dir, DATABASE, 2, 1, SEGMENT_BYTES, io);
             assert_eq!(error.unwrap_err().kind(), ErrorKind::DiskFull);
@@ -243,7 +246,7 @@ fn a_full_disk_is_disk_full_and_leaves_no_file() {
 
 #[test]
 fn a_read_that_fails_is_an_error_and_never_the_end_of_the_log() {
-    let mut life = Life::new(5, WalIo::Write);
+    let mut life = Life::new(5, SegmentIo::Written);
     for _ in 0..60 {
         life.step();
     }

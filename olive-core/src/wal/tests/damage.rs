@@ -5,13 +5,13 @@ use crate::error::ErrorKind;
 
 /// Three segments; the first two, and half of the third, were synced.
 fn log(disk: &Disk) -> (Scribe, WalPosition) {
-    let mut scribe = Scribe::new(disk.segment(1, 0, 1024, WalIo::Mapped));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 1024, SegmentIo::Mapped));
     for number in [2, 3] {
         for n in 0..4 {
             scribe.append(1 + n % 2, 40, false);
         }
         scribe.sync.sync().unwrap();
-        let next = disk.segment(number, number - 1, 1024, WalIo::Mapped);
+        let next = disk.segment(number, number - 1, 1024, SegmentIo::Mapped);
         scribe.writer.rotate(next).unwrap();
     }
     scribe.append(1, 40, false);
@@ -115,14 +115,14 @@ fn swapped_foreign_and_renamed_segments_are_refused() {
         }
     }
     let foreign = DatabaseId(7);
-    Segment::create(&other.vfs, &other.dir, foreign, 2, 1, 1024, WalIo::Write).unwrap();
+    Segment::create(&other.vfs, &other.dir, foreign, 2, 1, 1024, SegmentIo::Written).unwrap();
     disk.put(2, &other.bytes(2));
     let error = disk.replay(1, RecoveryMode::Strict).unwrap_err();
     assert!(error.to_string().contains("of database"), "{error}");
     assert_eq!(disk.replay(1, RecoveryMode::Salvage).unwrap().records.len(), ALL - 4);
     // The right name and number, but not the successor of who announces it.
     other.vfs.unlink(&other.path(2)).unwrap();
-    other.segment(2, 0, 1024, WalIo::Write);
+    other.segment(2, 0, 1024, SegmentIo::Written);
     disk.put(2, &other.bytes(2));
     let error = disk.replay(1, RecoveryMode::Strict).unwrap_err();
     assert!(error.to_string().contains("follows 0"), "{error}");
@@ -131,7 +131,7 @@ fn swapped_foreign_and_renamed_segments_are_refused() {
 #[test]
 fn a_record_of_another_segment_or_another_place_never_passes() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Write));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Written));
     let first_end = scribe.append(1, 100, false).offset as usize;
     let second_end = scribe.append(1, 100, false).offset as usize;
     let mut bytes = disk.bytes(1);
@@ -142,7 +142,7 @@ fn a_record_of_another_segment_or_another_place_never_passes() {
     let log = disk.replay(1, RecoveryMode::Strict).unwrap();
     assert_eq!(log.records, scribe.written);
     assert!(log.answer.dropped[0].contains("checksum"), "{:?}", log.answer.dropped);
-    disk.segment(2, 1, 4096, WalIo::Write);
+    disk.segment(2, 1, 4096, SegmentIo::Written);
     let mut other = disk.bytes(2);
     other[64..second_end].copy_from_slice(&bytes[64..second_end]);
     disk.put(2, &other);
@@ -153,7 +153,7 @@ fn a_record_of_another_segment_or_another_place_never_passes() {
 #[test]
 fn a_log_stored_as_a_value_is_never_taken_for_the_log() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, WalIo::Write));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 1 << 16, SegmentIo::Written));
     for _ in 0..5 {
         scribe.append(1, 100, false);
     }
@@ -184,7 +184,7 @@ fn a_gap_or_a_step_back_in_sequence_numbers_is_a_bad_record() {
     for (numbers, given) in [([1, 2, 4], 2), ([1, 2, 2], 2), ([2, 3, 4], 0), ([1, 1, 2], 1)] {
         let disk = Disk::new();
         let (mut writer, sync) =
-            LogWriter::new(disk.segment(1, 0, 4096, WalIo::Write), disk.vfs.clone());
+            LogWriter::new(disk.segment(1, 0, 4096, SegmentIo::Written), disk.vfs.clone());
         for number in numbers {
             writer.append(SeqNo(number), 1, &ops(number, 1, 5), false).unwrap();
         }
@@ -209,7 +209,7 @@ fn operations_that_are_not_what_is_said_are_a_bad_record_and_unknown_ones_unsupp
     ] {
         let disk = Disk::new();
         let (mut writer, _sync) =
-            LogWriter::new(disk.segment(1, 0, 4096, WalIo::Write), disk.vfs.clone());
+            LogWriter::new(disk.segment(1, 0, 4096, SegmentIo::Written), disk.vfs.clone());
         writer.append(SeqNo(1), count, &payload, false).unwrap();
         let outcome = disk.replay(1, RecoveryMode::Strict);
         assert_eq!(outcome.as_ref().err().map(|e| e.kind()), kind, "{outcome:?}");
@@ -220,7 +220,7 @@ fn operations_that_are_not_what_is_said_are_a_bad_record_and_unknown_ones_unsupp
 #[test]
 fn an_unannounced_segment_with_records_is_dropped_and_a_ruin_is_ignored() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Write));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Written));
     scribe.append(1, 10, false);
     for ruin in [&[][..], &[0; 4096], &[0xAB; 4096], &disk.bytes(1)[..63]] {
         disk.put(2, ruin);
@@ -229,7 +229,7 @@ fn an_unannounced_segment_with_records_is_dropped_and_a_ruin_is_ignored() {
     }
     // The end mark was not synced, and a power cut took it.
     let mark = scribe.writer.used_bytes() as usize;
-    scribe.writer.rotate(disk.segment(3, 1, 4096, WalIo::Write)).unwrap();
+    scribe.writer.rotate(disk.segment(3, 1, 4096, SegmentIo::Written)).unwrap();
     scribe.append(1, 10, false);
     let whole = disk.bytes(1);
     disk.put(1, &[&whole[..mark], &vec![0; 4096 - mark]].concat());
@@ -250,7 +250,7 @@ fn an_unannounced_segment_with_records_is_dropped_and_a_ruin_is_ignored() {
 #[test]
 fn what_the_sink_answers_ends_the_replay() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Write));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Written));
     scribe.append(1, 10, false);
     let plan = ReplayPlan {
         dir: &disk.dir,

@@ -8,7 +8,7 @@ fn writers_that_wait_at_once_share_syncs_and_rotation_keeps_the_order() {
     const THREADS: u64 = 8;
     const WRITES: u64 = 40;
     let disk = Disk::new();
-    let scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Mapped));
+    let scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Mapped));
     let sync = scribe.sync.clone();
     let scribe = Mutex::new(scribe);
     let acknowledged = AtomicU64::new(0);
@@ -21,7 +21,7 @@ fn writers_that_wait_at_once_share_syncs_and_rotation_keeps_the_order() {
                         let mut scribe = scribe.lock();
                         if !scribe.writer.fits(200) {
                             let active = scribe.writer.segment();
-                            let next = disk.segment(active + 1, active, 4096, WalIo::Mapped);
+                            let next = disk.segment(active + 1, active, 4096, SegmentIo::Mapped);
                             scribe.writer.rotate(next).unwrap();
                         }
                         scribe.append(1, 100, (thread + n) % 2 == 0)
@@ -43,7 +43,7 @@ fn writers_that_wait_at_once_share_syncs_and_rotation_keeps_the_order() {
 #[test]
 fn a_wait_for_what_is_synced_or_past_the_end_does_not_sync() {
     let disk = Disk::new();
-    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, WalIo::Write));
+    let mut scribe = Scribe::new(disk.segment(1, 0, 4096, SegmentIo::Written));
     let end = scribe.append(1, 10, true);
     scribe.sync.wait(end).unwrap();
     scribe.sync.wait(end).unwrap();

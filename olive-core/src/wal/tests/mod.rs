@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::format::edit::DatabaseId;
 use crate::format::file_names::FileKind;
 use crate::key::SeqNo;
-use crate::options::{RecoveryMode, WalIo};
+use crate::options::RecoveryMode;
 use crate::sync::Arc;
 use crate::vfs::{Access, OsVfs, Vfs, read_file, write_all_at};
 
@@ -35,7 +35,13 @@ impl Disk {
         Disk { dir: temp.path().to_path_buf(), _temp: temp, vfs: Arc::new(OsVfs) }
     }
 
-    pub(super) fn segment(&self, number: u64, predecessor: u64, len: u64, io: WalIo) -> Segment {
+    pub(super) fn segment(
+        &self,
+        number: u64,
+        predecessor: u64,
+        len: u64,
+        io: SegmentIo,
+    ) -> Segment {
         Segment::create(&self.vfs, &self.dir, DATABASE, number, predecessor, len, io).unwrap()
     }
 

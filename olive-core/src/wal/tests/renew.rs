@@ -14,13 +14,13 @@ struct Life {
     scribe: Scribe,
     /// Records in segment 1.
     gone: usize,
-    io: WalIo,
+    io: SegmentIo,
 }
 
 const DIR: &str = "/db";
 
 impl Life {
-    fn new(io: WalIo) -> Life {
+    fn new(io: SegmentIo) -> Life {
         let sim = SimVfs::new(3);
         sim.create_dir(Path::new(DIR)).unwrap();
         sim.sync_dir(Path::new("/")).unwrap();
@@ -66,7 +66,7 @@ fn is_whole_and_empty(bytes: &[u8]) -> bool {
 
 #[test]
 fn a_renewed_segment_goes_on_with_the_log_and_has_nothing_of_the_old_one() {
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         let disk = Disk::new();
         let mut scribe = Scribe::new(disk.segment(1, 0, LEN, io));
         while scribe.writer.fits(300) {
@@ -94,7 +94,7 @@ fn a_renewed_segment_goes_on_with_the_log_and_has_nothing_of_the_old_one() {
 #[test]
 fn a_power_cut_while_a_segment_is_renewed_shows_it_whole_or_not_at_all() {
     let mut renewed = 0;
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         let mut life = Life::new(io);
         let first = life.sim.mutations();
         let next = life.renew(3, LEN).unwrap();
@@ -132,7 +132,7 @@ fn a_power_cut_while_a_segment_is_renewed_shows_it_whole_or_not_at_all() {
 
 #[test]
 fn whichever_call_fails_a_renewed_segment_is_ready_or_gone() {
-    for io in [WalIo::Mapped, WalIo::Write] {
+    for io in [SegmentIo::Mapped, SegmentIo::Written, SegmentIo::Reserved] {
         let life = Life::new(io);
         let before = life.sim.calls();
         life.renew(3, LEN).unwrap();
@@ -160,13 +160,13 @@ fn whichever_call_fails_a_renewed_segment_is_ready_or_gone() {
 #[test]
 fn what_is_no_older_or_of_another_length_does_not_become_the_next() {
     for (number, len) in [(3, LEN * 2), (3, LEN - 8)] {
-        let life = Life::new(WalIo::Mapped);
+        let life = Life::new(SegmentIo::Mapped);
         let error = life.renew(number, len).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         assert!(error.to_string().contains("segment 1 "), "{error}");
         life.check(&life.sim.kill_now(), 1, "after it was refused");
     }
-    let life = Life::new(WalIo::Mapped);
+    let life = Life::new(SegmentIo::Mapped);
     assert_eq!(life.renew(2, LEN).unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert!(life.vfs.list(Path::new(DIR)).unwrap().contains(&FileKind::Segment(2).name()));
 }
@@ -174,7 +174,7 @@ fn what_is_no_older_or_of_another_length_does_not_become_the_next() {
 #[test]
 fn segments_that_nobody_needs_are_not_synced() {
     for (forgotten, syncs) in [(0, 4), (2, 4), (3, 3), (4, 2), (5, 1), (9, 1)] {
-        let life = Life::new(WalIo::Mapped);
+        let life = Life::new(SegmentIo::Mapped);
         let mut scribe = life.scribe;
         let mut flushed = vec![scribe.written[life.gone].0 - 1];
         for number in 3..=5 {

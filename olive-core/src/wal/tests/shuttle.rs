@@ -15,7 +15,7 @@ fn model(writers: u64, writes: u64) {
     vfs.create_dir(&dir).unwrap();
     vfs.sync_dir(Path::new("/")).unwrap();
     let segment = move |number, predecessor| {
-        let io = if number % 2 == 0 { WalIo::Write } else { WalIo::Mapped };
+        let io = if number % 2 == 0 { SegmentIo::Written } else { SegmentIo::Mapped };
         Segment::create(&vfs, Path::new("/wal"), DATABASE, number, predecessor, 512, io).unwrap()
     };
     let scribe = Scribe::new(segment(1, 0));

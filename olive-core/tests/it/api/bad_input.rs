@@ -85,6 +85,10 @@ fn options_out_of_their_range_are_refused_by_name() {
         ("sync_interval", Options::default().sync_interval(Duration::from_secs(3601))),
         ("wal_segment_bytes_max", Options::default().wal_segment_bytes_max(4095)),
         ("wal_segment_bytes_max", Options::default().wal_segment_bytes_max((1 << 30) + 1)),
+        (
+            "wal_mapped_record_bytes_max",
+            Options::default().wal_mapped_record_bytes_max((1 << 30) + 1),
+        ),
         ("compaction_threads", Options::default().compaction_threads(0)),
         ("compaction_threads", Options::default().compaction_threads(65)),
         ("memtable_bytes", Options::default().memtable_bytes(1023)),
@@ -116,6 +120,7 @@ fn options_at_both_ends_of_their_range_work() {
     let least = Options::default()
         .sync_interval(Duration::from_millis(1))
         .wal_segment_bytes_max(4 << 10)
+        .wal_mapped_record_bytes_max(0)
         .memtable_bytes(1 << 10)
         .memtables_max(2)
         .block_bytes(64)
@@ -127,6 +132,7 @@ fn options_at_both_ends_of_their_range_work() {
     let most = Options::default()
         .sync_interval(Duration::from_secs(3600))
         .wal_segment_bytes_max(1 << 30)
+        .wal_mapped_record_bytes_max(1 << 30)
         .compaction_threads(64)
         .memtable_bytes(4 << 30)
         .memtables_max(64)

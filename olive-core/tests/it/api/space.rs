@@ -1,11 +1,12 @@
 //! Space comes back: from drops, deletes, old versions and files that nothing holds.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use olive_core::internals::vfs::sim::SimVfs;
-use olive_core::{Maintenance, Options};
+use olive_core::internals::vfs::sim::{CrashMode, OpKind, SimVfs, TraceEntry};
+use olive_core::{Maintenance, Options, WalIo};
 
 use crate::support::{Scratch, open_sim, settle, tiny};
 
@@ -171,6 +172,47 @@ fn a_flushed_segment_becomes_the_next_one_and_goes_once_nothing_is_written() {
     assert_eq!(found.iter().expect("a walk").count() as u64, number);
     db.close().expect("a close");
     assert_eq!(segments(), 0);
+}
+
+/// What was done to the segments that records of `len` bytes went into: how many there
+/// were, and of these, how many were zeroed and stored into.
+fn segments_of(db: &olive_core::Db, sim: &SimVfs, len: usize) -> (usize, usize, usize) {
+    let from = sim.mutations();
+    for number in 0..400_u32 {
+        db.put(number.to_be_bytes(), vec![len as u8; len]).expect("a put");
+        if number % 20 == 0 {
+            settle(db).expect("maintenance");
+        }
+    }
+    let trace: Vec<_> = sim.trace().into_iter().filter(|entry| entry.number > from).collect();
+    let with = |is: &dyn Fn(&TraceEntry) -> bool| {
+        let paths = trace.iter().filter(|entry| is_segment(&entry.path) && is(entry));
+        paths.map(|entry| &entry.path).collect::<BTreeSet<_>>().len()
+    };
+    let segments = with(&|entry| entry.kind == OpKind::Create);
+    let zeroed = with(&|entry| entry.kind == OpKind::Write && entry.range == (0..16 << 10));
+    (segments, zeroed, with(&|entry| entry.kind == OpKind::Store))
+}
+
+#[test]
+fn segments_for_large_records_are_not_zeroed_and_written() {
+    let sim = SimVfs::new(1);
+    let options = tiny().wal_segment_bytes_max(16 << 10).wal_io(WalIo::Mapped);
+    let options = options.wal_mapped_record_bytes_max(400);
+    let db = open_sim(options.clone(), &sim).expect("a new database");
+    sim.record(true);
+    let (_, zeroed, stored) = segments_of(&db, &sim, 200);
+    assert!(zeroed >= 5 && stored >= 5, "small: {zeroed} zeroed, {stored} stored into");
+    // The two that were there before anything large came are what they are.
+    let (large, zeroed, stored) = segments_of(&db, &sim, 600);
+    assert!(large > 10 && zeroed <= 2 && stored <= 3, "{large}, {zeroed}, {stored}");
+    let (_, zeroed, stored) = segments_of(&db, &sim, 200);
+    assert!(zeroed >= 3 && stored >= 3, "small again: {zeroed} zeroed, {stored} stored into");
+    segments_of(&db, &sim, 600);
+    for image in [sim.kill_now(), sim.crash_now(CrashMode::Synced)] {
+        let db = open_sim(options.clone(), &image).expect("it opens again");
+        assert_eq!(db.iter().expect("a walk").count(), 400);
+    }
 }
 
 fn is_segment(path: &Path) -> bool {

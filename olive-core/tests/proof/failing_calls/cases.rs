@@ -266,6 +266,7 @@ fn sets() -> Vec<Set> {
         has_threads: true,
         ..set
     };
+    let reserved = |set: Set| Set { options: set.options.wal_mapped_record_bytes_max(0), ..set };
     let (buffered, synced) = (Durability::Buffered, Durability::Sync);
     vec![
         of("Mapped Mapped Buffered", WalIo::Mapped, TableIo::Mapped, buffered),
@@ -273,6 +274,7 @@ fn sets() -> Vec<Set> {
         of("Mapped Read Sync", WalIo::Mapped, TableIo::Read, synced),
         of("Write Mapped Buffered", WalIo::Write, TableIo::Mapped, buffered),
         with_threads(of("Buffered, threads", WalIo::Mapped, TableIo::Mapped, buffered)),
+        reserved(of("Mapped Mapped Buffered, large", WalIo::Mapped, TableIo::Mapped, buffered)),
         with_threads(of("Sync, threads", WalIo::Write, TableIo::Mapped, synced)),
     ]
 }

@@ -134,7 +134,10 @@ pub(super) const SETS: [OptionSet; 28] = [
     }),
     set("real disk, stepping", Real, false, false, tiny),
     set("real disk, threads", Real, true, false, |o| {
-        tiny(o).wal_io(WalIo::Mapped).sync_interval(Duration::from_millis(20))
+        tiny(o)
+            .wal_io(WalIo::Mapped)
+            .wal_mapped_record_bytes_max(100)
+            .sync_interval(Duration::from_millis(20))
     }),
     set("real disk, three compacting threads, calls", Real, true, false, |o| {
         tiny(o)
@@ -150,6 +153,7 @@ pub(super) const SETS: [OptionSet; 28] = [
     set("mapped, tables read, every read checked", Simulated, false, false, |o| {
         tiny(o)
             .wal_io(WalIo::Mapped)
+            .wal_mapped_record_bytes_max(0)
             .table_io(TableIo::Read)
             .checksum_policy(ChecksumPolicy::EveryRead)
     }),
