@@ -146,7 +146,7 @@ struct Tree {
     active_segment: u64,
     /// Length of the segment to be prepared next.
     segment_bytes: u64,
-    /// Mean length of the records in the segment before the active one.
+    /// Mean length of the records in the last segment that is full and has any.
     record_bytes: u64,
     /// Numbers and lengths of the log segments that stand in the folder.
     segments: VecDeque<(u64, u64)>,

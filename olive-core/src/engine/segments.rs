@@ -39,8 +39,11 @@ impl Engine {
     pub(super) fn rotate_segment(&self, commit: &mut Commit, payload_len: usize) -> Result<bool> {
         let began = self.now();
         let mut made = false;
+        let record_bytes = match commit.log.record_bytes_mean() {
+            0 => payload_len as u64,
+            mean => mean,
+        };
         while !commit.log.fits(payload_len) {
-            let record_bytes = commit.log.record_bytes_mean();
             let (prepared, _preparing) = {
                 let mut tree = self.tree.lock();
                 if tree.preparing {

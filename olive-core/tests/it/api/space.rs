@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use olive_core::internals::vfs::sim::{CrashMode, OpKind, SimVfs, TraceEntry};
-use olive_core::{Maintenance, Options, WalIo};
+use olive_core::{Db, Maintenance, Options, WalIo};
 
 use crate::support::{Scratch, open_sim, settle, tiny};
 
@@ -174,13 +174,13 @@ fn a_flushed_segment_becomes_the_next_one_and_goes_once_nothing_is_written() {
     assert_eq!(segments(), 0);
 }
 
-/// What was done to the segments that records of `len` bytes went into: how many there
-/// were, and of these, how many were zeroed and stored into.
-fn segments_of(db: &olive_core::Db, sim: &SimVfs, len: usize) -> (usize, usize, usize) {
+/// What was done to the segments that so many records of `len` bytes went into: how many
+/// there were, and of these, how many were zeroed and stored into.
+fn segments_of(db: &Db, sim: &SimVfs, len: usize, records: u32) -> (usize, usize, usize) {
     let from = sim.mutations();
-    for number in 0..400_u32 {
+    for number in 0..records {
         db.put(number.to_be_bytes(), vec![len as u8; len]).expect("a put");
-        if number % 20 == 0 {
+        if len > 16 << 10 || number % 20 == 0 {
             settle(db).expect("maintenance");
         }
     }
@@ -201,14 +201,16 @@ fn segments_for_large_records_are_not_zeroed_and_written() {
     let options = options.wal_mapped_record_bytes_max(400);
     let db = open_sim(options.clone(), &sim).expect("a new database");
     sim.record(true);
-    let (_, zeroed, stored) = segments_of(&db, &sim, 200);
+    let (_, zeroed, stored) = segments_of(&db, &sim, 200, 400);
     assert!(zeroed >= 5 && stored >= 5, "small: {zeroed} zeroed, {stored} stored into");
     // The two that were there before anything large came are what they are.
-    let (large, zeroed, stored) = segments_of(&db, &sim, 600);
+    let (large, zeroed, stored) = segments_of(&db, &sim, 600, 400);
     assert!(large > 10 && zeroed <= 2 && stored <= 3, "{large}, {zeroed}, {stored}");
-    let (_, zeroed, stored) = segments_of(&db, &sim, 200);
+    let (_, zeroed, stored) = segments_of(&db, &sim, 200, 400);
     assert!(zeroed >= 3 && stored >= 3, "small again: {zeroed} zeroed, {stored} stored into");
-    segments_of(&db, &sim, 600);
+    // Each has a segment of its own, behind one that was prepared and is too short.
+    let (large, zeroed, stored) = segments_of(&db, &sim, 20_000, 20);
+    assert!(large > 30 && zeroed <= 2 && stored <= 3, "{large}, {zeroed}, {stored}");
     for image in [sim.kill_now(), sim.crash_now(CrashMode::Synced)] {
         let db = open_sim(options.clone(), &image).expect("it opens again");
         assert_eq!(db.iter().expect("a walk").count(), 400);
@@ -228,7 +230,7 @@ fn files_go_when_nothing_holds_them() {
     }
     db.compact_range(..).expect("a compaction");
     settle(&db).expect("maintenance");
-    let live = |db: &olive_core::Db| -> usize {
+    let live = |db: &Db| -> usize {
         db.stats().expect("stats").levels.iter().map(|level| level.tables as usize).sum()
     };
     assert_eq!(files(&scratch.path(), ".sst").len(), live(&db));
