@@ -145,6 +145,9 @@ impl<'a> Way<'a> {
     fn step(&mut self, scoped: &'a [u8], seq: SeqNo, cost: &mut Cost) -> Result<()> {
         let table = self.candidates.next(scoped, cost)?;
         self.approach = table.map(|table| table.approach(scoped, seq)).transpose()?;
+        if let Some(approach) = &self.approach {
+            approach.will_need();
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //! Tables are mapped under RANDOM advice, so that a get reads one page; who walks would
 //! wait for each of its pages. But to look costs a call to the system, as much as a short
 //! walk over what is there: so walks that found all in memory spare those after them.
+//! A block of several pages is asked for as a whole: see [`Residency`](super::residency).
 
 use std::ops::Range;
 
@@ -22,6 +23,8 @@ const ITER_AHEAD_BYTES: (usize, usize) = (64 << 10, 256 << 10);
 const SCAN_AHEAD_BYTES: usize = 2 << 20;
 /// Blocks one behind the other after which an iterator asks ahead.
 const SEQUENTIAL_BLOCKS: u32 = 5;
+/// The same where some of a table whose blocks are of several pages was found gone lately.
+const SEQUENTIAL_BLOCKS_COLD: u32 = 2;
 /// How many walks in a row may be spared their first look.
 const SPARED_MAX: u32 = 63;
 
@@ -79,16 +82,29 @@ impl Ahead {
         warmth: &Warmth,
         blocks: (Option<usize>, usize),
         here: usize,
-        scan: bool,
+        (scan, cold): (bool, bool),
     ) {
-        if self.is_due(blocks, here, scan) {
+        let steps_min = if scan {
+            1
+        } else if cold {
+            SEQUENTIAL_BLOCKS_COLD
+        } else {
+            SEQUENTIAL_BLOCKS
+        };
+        if self.is_due(blocks, here, scan, steps_min) {
             self.ask(mapping, warmth, here, scan);
         }
     }
 
     /// Whether to look ahead from here, and ask.
     #[inline]
-    fn is_due(&mut self, (before, i): (Option<usize>, usize), here: usize, scan: bool) -> bool {
+    fn is_due(
+        &mut self,
+        (before, i): (Option<usize>, usize),
+        here: usize,
+        scan: bool,
+        steps_min: u32,
+    ) -> bool {
         let direction = match before {
             Some(before) if before + 1 == i => 1,
             Some(before) if i + 1 == before => -1,
@@ -99,7 +115,6 @@ impl Ahead {
             *self = Ahead { direction, edge: here, ..Ahead::default() };
         }
         self.steps += 1;
-        let steps_min = if scan { 1 } else { SEQUENTIAL_BLOCKS };
         let half = self.window / 2;
         let is_near =
             if direction > 0 { here + half >= self.edge } else { here <= self.edge + half };
@@ -144,7 +159,8 @@ mod tests {
         let mut before = None;
         let mut edges = Vec::new();
         for i in blocks {
-            if ahead.is_due((before, i), i * 4096, scan) {
+            let steps_min = if scan { 1 } else { SEQUENTIAL_BLOCKS };
+            if ahead.is_due((before, i), i * 4096, scan, steps_min) {
                 ahead.next_range(i * 4096, scan);
                 ahead.was_there = is_there;
             }

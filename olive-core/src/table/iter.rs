@@ -29,6 +29,9 @@ use crate::vfs::{self, Mapping, VfsFile};
 
 /// How much a scan reads at once where tables are not mapped.
 const SCAN_READ_BYTES: u64 = 1 << 20;
+/// Of the block behind one of several pages that a seek has led to, so much is asked for
+/// together with it, where it may not be in memory: from there on, who walks asks ahead.
+const NEXT_BYTES_MAX: u32 = 64 << 10;
 /// The longest key buffer that an iterator at rest keeps.
 const KEPT_KEY_BYTES_MAX: usize = 4096;
 
@@ -155,18 +158,23 @@ impl TableIter {
                     self.bytes = Some(mapping.pin());
                 }
                 // A walk forward has asked for this one at the last.
-                if before.is_none_or(|before| before + 1 != i) {
+                let is_jump = before.is_none_or(|before| before + 1 != i);
+                if is_jump {
                     open::prefetch_start(open::slice(mapping, at));
                 }
-                if let Some(next) = core.index().block(i + 1) {
+                let next = core.index().block(i + 1);
+                if let Some(next) = next {
                     open::prefetch_start(open::slice(mapping, next));
                 }
+                let more = next.map_or(0, |next| next.len.min(NEXT_BYTES_MAX));
+                let ask = is_jump.then_some(more);
                 let here = at.offset as usize;
-                self.ahead.step(mapping, core.warmth(), (before, i), here, self.scan);
+                let cold = open::spans_pages(at) && core.residency().is_cold();
+                self.ahead.step(mapping, core.warmth(), (before, i), here, (self.scan, cold));
                 if self.scan {
                     core.check_all(path, mapping, at)?;
                 } else {
-                    core.check_mapped(path, mapping, i, at)?;
+                    core.check_mapped(path, mapping, (i, at), ask)?;
                 }
             }
             Source::File(file) if self.scan => {

@@ -17,6 +17,7 @@ mod fit;
 mod iter;
 mod open;
 mod pins;
+mod residency;
 mod verify;
 mod writer;
 
@@ -100,6 +101,15 @@ pub struct Approach<'t, 'k> {
 }
 
 impl<'t> Approach<'t, '_> {
+    /// Asks for the block where it may not be in memory: for who begins several searches
+    /// before the first of them goes on, so that the disk reads for all of them at once.
+    #[inline]
+    pub fn will_need(&self) {
+        if let Some((_, at)) = self.block {
+            self.core.will_need(at);
+        }
+    }
+
     /// What [`Table::get`] gives.
     #[inline]
     pub fn get(&self) -> Result<Option<Found<'t>>> {

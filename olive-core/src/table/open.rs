@@ -23,16 +23,17 @@ use crate::options::{ChecksumPolicy, TableIo};
 use crate::sync::{Arc, AtomicU64, Ordering, OwnLines};
 use crate::table::ahead::Warmth;
 use crate::table::pins::Pins;
+use crate::table::residency::Residency;
 use crate::table::{Found, TableReadOptions};
 use crate::value::MappingHandle;
 use crate::vfs::{self, Access, Mapping, Vfs, VfsFile};
 
-/// From here on a block is asked for at every read: the pages of a large value may
-/// have left memory since they were checked, and the call is little beside the value.
+/// From here on a block is asked for at every read, whether or not others were in memory:
+/// the call is little beside the value.
 const LARGE_BLOCK_BYTES: u32 = 256 << 10;
+/// The same for one that was not checked yet, so that all of it is read.
+const UNCHECKED_BYTES: u32 = 2 * PAGE_BYTES as u32;
 const PAGE_BYTES: usize = 4096;
-/// How many pages a block may have that are left to single faults.
-const PAGES_READ_SINGLY: usize = 2;
 
 /// The error of bytes that stand at `base` in the file.
 #[cold]
@@ -192,6 +193,7 @@ pub(super) struct Core {
     /// read checks.
     verified: Box<[AtomicU64]>,
     warmth: Warmth,
+    residency: Residency,
 }
 
 impl Core {
@@ -224,6 +226,7 @@ impl Core {
             data_bytes,
             verified,
             warmth: Warmth::default(),
+            residency: Residency::default(),
         })
     }
 
@@ -296,7 +299,7 @@ impl Core {
     ) -> Result<Option<Found<'_>>> {
         match &self.source {
             Source::Mapped(mapping) => {
-                self.check_mapped(path, mapping, i, at)?;
+                self.check_mapped(path, mapping, (i, at), Some(0))?;
                 let found = find_in(slice(mapping, at), target)
                     .map_err(|bad| damaged(path, at.offset, bad))?;
                 Ok(found.map(|(tag, start, len)| {
@@ -317,41 +320,69 @@ impl Core {
         }
     }
 
-    /// Checks a mapped block, unless that was done since the table was opened.
+    /// Asks for the block at `at` where it may not be in memory.
+    #[inline]
+    pub(super) fn will_need(&self, at: BlockAt) {
+        if let Source::Mapped(mapping) = &self.source
+            && self.residency.is_look_due()
+        {
+            self.look(mapping, at, 0);
+        }
+    }
+
+    #[cold]
+    fn look(&self, mapping: &Mapping, at: BlockAt, more: u32) {
+        let len = at.len as usize + more as usize;
+        self.residency.note(mapping.will_need(at.offset as usize, len));
+    }
+
+    pub(super) fn residency(&self) -> &Residency {
+        &self.residency
+    }
+
+    /// Checks a mapped block, unless that was done since the table was opened. One of
+    /// several pages, each of which would be a read of its own under RANDOM advice, is
+    /// asked for first where it may not be in memory, which pages may leave at any time,
+    /// with so many bytes behind it as `ask` says; `None`: who walks has asked, but for what
+    /// is large.
     #[inline]
     pub(super) fn check_mapped(
         &self,
         path: &Path,
         mapping: &Mapping,
-        i: usize,
-        at: BlockAt,
+        (i, at): (usize, BlockAt),
+        ask: Option<u32>,
     ) -> Result<()> {
         let bit = 1 << (i % 64);
+        let word = self.verified.get(i / 64);
         // The bytes never change, so the bit orders nothing.
-        match self.verified.get(i / 64) {
-            Some(word) if word.load(Ordering::Relaxed) & bit != 0 => {
-                if at.len >= LARGE_BLOCK_BYTES {
-                    mapping.will_need(at.offset as usize, at.len as usize);
-                }
-                Ok(())
-            }
-            word => {
-                self.check_all(path, mapping, at)?;
-                if let Some(word) = word {
-                    word.fetch_or(bit, Ordering::Relaxed);
-                }
-                Ok(())
+        let is_checked = word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0);
+        if spans_pages(at) {
+            let is_large = at.len >= if is_checked { LARGE_BLOCK_BYTES } else { UNCHECKED_BYTES };
+            if is_large || ask.is_some() && self.residency.is_look_due() {
+                self.look(mapping, at, ask.unwrap_or(0));
             }
         }
+        if !is_checked {
+            self.check_first(path, mapping, at)?;
+            if let Some(word) = word {
+                word.fetch_or(bit, Ordering::Relaxed);
+            }
+        }
+        Ok(())
     }
 
-    /// Checks a mapped block. All of it is asked for first: under RANDOM advice each of
-    /// its pages would be a read of its own.
-    #[inline(never)]
+    /// Checks a mapped block of a scan, which asks ahead, but for a long one.
+    #[inline]
     pub(super) fn check_all(&self, path: &Path, mapping: &Mapping, at: BlockAt) -> Result<()> {
-        if at.len as usize > PAGES_READ_SINGLY * PAGE_BYTES {
+        if at.len > UNCHECKED_BYTES {
             mapping.will_need(at.offset as usize, at.len as usize);
         }
+        self.check_first(path, mapping, at)
+    }
+
+    #[inline(never)]
+    fn check_first(&self, path: &Path, mapping: &Mapping, at: BlockAt) -> Result<()> {
         self.check_block(path, at, slice(mapping, at))
     }
 
@@ -405,6 +436,12 @@ pub(super) fn prefetch_start(block: &[u8]) {
     if block.len() > PAGE_BYTES {
         vfs::prefetch(&block[block.len() - 1..]);
     }
+}
+
+/// Whether the block at `at` lies in several pages.
+#[inline]
+pub(super) fn spans_pages(at: BlockAt) -> bool {
+    at.offset as usize % PAGE_BYTES + at.len as usize > PAGE_BYTES
 }
 
 /// The block at `at` of what is mapped; the index was checked to lie in it.

@@ -7,12 +7,14 @@ use crate::spec::{Filled, Work};
 impl Base<'_> {
     pub(super) fn larger_than_memory(&self) -> Group {
         let ops = self.ops() * 8;
+        // So many at least that they are not all spent on opening tables.
+        let reads = (ops / 160).max(10_000);
         let cold = |id, work, ops| Phase { ops, ..self.phase(id, work) };
         let phases = vec![
             Phase { ops, builds: true, ..self.phase("fill", Work::FillRandom) },
-            cold("read", Work::ReadHit, ops / 160),
-            cold("missing", Work::ReadMissing, ops / 40),
-            cold("seek", Work::Seek, ops / 640),
+            cold("read", Work::ReadHit, reads),
+            cold("missing", Work::ReadMissing, reads * 4),
+            cold("seek", Work::Seek, reads / 4),
         ];
         let best = [Goal::Best(1.0)];
         let rows = vec![
