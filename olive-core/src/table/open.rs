@@ -181,19 +181,21 @@ impl Held<'_> {
     }
 }
 
-/// What reads go through once the table is open.
+/// What reads go through once the table is open. What each get looks at is side by side at
+/// the front: a line more was 3 % of a get of 4 KiB.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Core {
+    residency: Residency,
+    /// One bit a block: it was checked since the table was opened. Empty where every
+    /// read checks.
+    verified: Box<[AtomicU64]>,
     source: Source,
     index: Index,
     filter: Option<Filter>,
     properties: Properties,
     data_bytes: u64,
-    /// One bit a block: it was checked since the table was opened. Empty where every
-    /// read checks.
-    verified: Box<[AtomicU64]>,
     warmth: Warmth,
-    residency: Residency,
 }
 
 impl Core {
