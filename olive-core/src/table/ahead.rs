@@ -84,14 +84,7 @@ impl Ahead {
         here: usize,
         (scan, cold): (bool, bool),
     ) {
-        let steps_min = if scan {
-            1
-        } else if cold {
-            SEQUENTIAL_BLOCKS_COLD
-        } else {
-            SEQUENTIAL_BLOCKS
-        };
-        if self.is_due(blocks, here, scan, steps_min) {
+        if self.is_due(blocks, here, (scan, cold)) {
             self.ask(mapping, warmth, here, scan);
         }
     }
@@ -102,8 +95,7 @@ impl Ahead {
         &mut self,
         (before, i): (Option<usize>, usize),
         here: usize,
-        scan: bool,
-        steps_min: u32,
+        (scan, cold): (bool, bool),
     ) -> bool {
         let direction = match before {
             Some(before) if before + 1 == i => 1,
@@ -115,6 +107,11 @@ impl Ahead {
             *self = Ahead { direction, edge: here, ..Ahead::default() };
         }
         self.steps += 1;
+        let steps_min = match (scan, cold) {
+            (true, _) => 1,
+            (_, true) => SEQUENTIAL_BLOCKS_COLD,
+            _ => SEQUENTIAL_BLOCKS,
+        };
         let half = self.window / 2;
         let is_near =
             if direction > 0 { here + half >= self.edge } else { here <= self.edge + half };
@@ -159,8 +156,7 @@ mod tests {
         let mut before = None;
         let mut edges = Vec::new();
         for i in blocks {
-            let steps_min = if scan { 1 } else { SEQUENTIAL_BLOCKS };
-            if ahead.is_due((before, i), i * 4096, scan, steps_min) {
+            if ahead.is_due((before, i), i * 4096, (scan, false)) {
                 ahead.next_range(i * 4096, scan);
                 ahead.was_there = is_there;
             }
@@ -187,6 +183,14 @@ mod tests {
         assert!(backward[5] == 94 * 4 - 64 && backward[89] < 10 * 4);
         assert_eq!(edges([5, 90, 6, 7, 30, 31, 32].into_iter(), false, false)[6], 31 * 4, "jumps");
         assert_eq!(edges(0..2, true, false), [2048, 2048], "a scan knows at once");
+    }
+
+    #[test]
+    fn a_walk_over_what_is_gone_asks_from_the_second_block_behind_a_seek_on() {
+        let mut ahead = Ahead::default();
+        let mut is_due = |before, i: usize| ahead.is_due((before, i), i * 4096, (false, true));
+        let due = [(None, 10), (Some(10), 11), (Some(11), 12)].map(|(at, i)| is_due(at, i));
+        assert_eq!(due, [false, false, true]);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! What every get touches is in anonymous memory, so that a cold get is one fault
-//! of one page, or one read of all pages of a longer block. A block is checked the first time it is read: one bit a block.
+//! of one page, or one read of all pages of a longer block. A block is checked the first
+//! time it is read: one bit a block.
 
 use std::path::Path;
 

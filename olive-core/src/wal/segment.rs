@@ -50,7 +50,8 @@ pub enum SegmentIo {
     /// Stored through a mapping, but for those that a sync follows: zeroed, mapped, and
     /// in memory.
     Mapped,
-    /// Written, each with a sync behind it: zeroed, so that a sync finds all blocks in use.
+    /// Written, whatever their length: zeroed, so that a sync behind one of them finds its
+    /// blocks in use.
     Written,
     /// Written, and large: reserved, which is all that a file system needs to give zeros.
     Reserved,
