@@ -43,14 +43,21 @@ impl Stalls {
         self.times_ns[cause as usize].fetch_add(nanoseconds(time), Ordering::Relaxed);
     }
 
-    /// Takes a payment off what is owed; whether it is still to be waited for, and not
-    /// covered by what was waited too long before.
-    fn take_payment(&self, pay_ns: u64) -> bool {
-        let less = |owed: u64| Some(owed.saturating_sub(pay_ns));
-        // It always has an answer, so it cannot fail.
-        let _ = self.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        let covered = |credit: u64| credit.checked_sub(pay_ns);
-        self.credit_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, covered).is_err()
+    /// Takes a payment off what is owed, if that is enough for one; how long it is to be
+    /// waited for, where what was waited too long before does not cover it.
+    fn take_payment(&self) -> Option<u64> {
+        let (pay_min, pay_max) = (nanoseconds(stall::PAY_MIN), nanoseconds(stall::PAY_MAX));
+        let relaxed = Ordering::Relaxed;
+        let rest = |owed: u64| (owed >= pay_min).then(|| owed.saturating_sub(pay_max));
+        let pay = self.owed_ns.fetch_update(relaxed, relaxed, rest).ok()?.min(pay_max);
+        let uncovered = |credit: u64| Some(credit.saturating_sub(pay));
+        let covered = self.credit_ns.fetch_update(relaxed, relaxed, uncovered).unwrap_or(0);
+        let left = pay.saturating_sub(covered);
+        if left >= pay_min {
+            return Some(left);
+        }
+        self.owed_ns.fetch_add(left, relaxed);
+        None
     }
 
     /// Keeps what was waited beyond a payment for those to come.
@@ -132,17 +139,20 @@ impl Engine {
         }
         let owes = stall::owed_ns(price, bytes);
         let owed = self.stalls.owed_ns.fetch_add(owes, Ordering::Relaxed) + owes;
-        let pay_ns = nanoseconds(stall::PAY);
-        if owed < pay_ns || self.options.maintenance == Maintenance::Manual {
+        if owed < nanoseconds(stall::PAY_MIN) || self.options.maintenance == Maintenance::Manual {
             return Ok(());
         }
-        if !self.stalls.take_payment(pay_ns) {
-            return Ok(());
-        }
-        let wait = deadline.left(self).unwrap_or(stall::PAY).min(stall::PAY);
+        self.pay(deadline)
+    }
+
+    /// Waits for a payment, if one is due.
+    #[cold]
+    fn pay(&self, deadline: &Deadline) -> Result<()> {
+        let Some(pay_ns) = self.stalls.take_payment() else { return Ok(()) };
+        let pay = Duration::from_nanos(pay_ns);
         let began = self.now();
         let tree = self.tree.lock();
-        drop(self.tree_changed.wait_timeout(tree, wait));
+        drop(self.tree_changed.wait_briefly(tree, deadline.left(self).unwrap_or(pay).min(pay)));
         let waited = self.now().saturating_sub(began);
         // Where others have the processors, it may be long until a sleeper has one again.
         self.stalls.overslept(nanoseconds(waited).saturating_sub(pay_ns));
@@ -226,27 +236,49 @@ impl Deadline {
 mod tests {
     use super::*;
 
+    const US: u64 = 1_000;
+
+    fn owing(us: u64) -> Stalls {
+        let stalls = Stalls::default();
+        stalls.owed_ns.store(us * US, Ordering::Relaxed);
+        stalls
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_in_waits_neither_too_short_nor_too_long() {
+        let stalls = owing(1_090);
+        let waits = [(); 4].map(|()| stalls.take_payment());
+        assert_eq!(waits, [Some(500 * US), Some(500 * US), Some(90 * US), None]);
+        let stalls = owing(79);
+        assert_eq!(stalls.take_payment(), None);
+        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 79 * US, "owed still");
+    }
+
     #[test]
     fn what_was_waited_too_long_pays_for_what_comes_next() {
-        let stalls = Stalls::default();
-        stalls.owed_ns.store(2_100, Ordering::Relaxed);
-        assert!(stalls.take_payment(500), "nothing was paid before");
-        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 1_600);
-        stalls.overslept(1_200);
-        assert_eq!([(); 3].map(|()| stalls.take_payment(500)), [false, false, true]);
-        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 100);
-        stalls.overslept(400);
-        assert!(!stalls.take_payment(500), "what is left over is kept too");
-        assert!(stalls.take_payment(500));
+        let stalls = owing(100);
+        assert_eq!(stalls.take_payment(), Some(100 * US), "nothing was paid before");
+        stalls.overslept(230 * US);
+        for _ in 0..2 {
+            stalls.owed_ns.fetch_add(100 * US, Ordering::Relaxed);
+            assert_eq!(stalls.take_payment(), None);
+        }
         assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 0);
+        stalls.owed_ns.fetch_add(90 * US, Ordering::Relaxed);
+        assert_eq!(stalls.take_payment(), None, "30 are covered; 60 are too short a wait");
+        stalls.owed_ns.fetch_add(40 * US, Ordering::Relaxed);
+        assert_eq!(stalls.take_payment(), Some(100 * US), "and are not forgotten");
     }
 
     #[test]
     fn a_long_sleep_pays_for_no_more_than_a_little() {
-        let stalls = Stalls::default();
+        let stalls = owing(0);
         stalls.overslept(u64::MAX);
         stalls.overslept(u64::MAX);
-        let free = (0..).take_while(|_| !stalls.take_payment(500_000)).count();
-        assert_eq!(free, 40);
+        let free = (0..).take_while(|_| {
+            stalls.owed_ns.fetch_add(500 * US, Ordering::Relaxed);
+            stalls.take_payment().is_none()
+        });
+        assert_eq!(free.count(), 40);
     }
 }

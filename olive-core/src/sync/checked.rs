@@ -174,6 +174,14 @@ impl Condvar {
         mutex.lock()
     }
 
+    pub(crate) fn wait_briefly<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> MutexGuard<'a, T> {
+        self.wait_timeout(guard, timeout)
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }

@@ -11,7 +11,9 @@ pub(crate) use arc_swap::ArcSwap;
 use std::sync::atomic::Ordering;
 
 #[cfg(target_os = "linux")]
-use rustix::thread::futex;
+use rustix::thread::{current_timer_slack, futex, set_current_timer_slack};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 
 /// A mutual exclusion lock without poisoning.
 #[derive(Debug, Default)]
@@ -52,8 +54,47 @@ impl Condvar {
         }
     }
 
+    /// The same for times of some microseconds: the system adds a thread's timer slack to
+    /// each, 50 µs by default, so that it can wake several threads at once.
+    pub(crate) fn wait_briefly<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> MutexGuard<'a, T> {
+        #[cfg(target_os = "linux")]
+        let _slack = TimerSlack::least();
+        self.wait_timeout(guard, timeout)
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// How late the system may wake the calling thread; as it was, when dropped.
+#[cfg(target_os = "linux")]
+struct TimerSlack {
+    before: Option<NonZeroU64>,
+}
+
+#[cfg(target_os = "linux")]
+impl TimerSlack {
+    /// One nanosecond. Where the system forbids it, wakes come later, and nothing else.
+    fn least() -> TimerSlack {
+        let before = current_timer_slack().ok().and_then(NonZeroU64::new);
+        if before.is_some() {
+            let _ = set_current_timer_slack(Some(NonZeroU64::MIN));
+        }
+        TimerSlack { before }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for TimerSlack {
+    fn drop(&mut self) {
+        if self.before.is_some() {
+            let _ = set_current_timer_slack(self.before);
+        }
     }
 }
 
@@ -137,6 +178,16 @@ impl EventCount {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_brief_wait_leaves_the_thread_its_timer_slack() {
+        let slack = NonZeroU64::new(70_000);
+        set_current_timer_slack(slack).unwrap();
+        let lock = Mutex::new(());
+        drop(Condvar::new().wait_briefly(lock.lock(), Duration::from_micros(20)));
+        assert_eq!(current_timer_slack().ok(), slack.map(NonZeroU64::get));
+    }
 
     #[test]
     fn nobody_sleeps_through_what_they_wait_for() {
