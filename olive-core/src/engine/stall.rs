@@ -27,8 +27,8 @@ use std::time::Duration;
 
 /// The price of a small write at the hard limit, in nanoseconds.
 pub(crate) const PRICE_NS_MAX: u64 = 50_000;
-/// Owed time is paid once it is this long: sleeping and waking up again take the
-/// processors a part of what shorter waits would give them.
+/// Owed time is paid once it is this long: of a shorter wait, falling asleep and waking up
+/// would take too much.
 pub(crate) const PAY_MIN: Duration = Duration::from_micros(80);
 /// And in waits no longer than this.
 pub(crate) const PAY_MAX: Duration = Duration::from_micros(500);

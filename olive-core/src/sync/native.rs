@@ -11,9 +11,10 @@ pub(crate) use arc_swap::ArcSwap;
 use std::sync::atomic::Ordering;
 
 #[cfg(target_os = "linux")]
-use rustix::thread::{current_timer_slack, futex, set_current_timer_slack};
-#[cfg(target_os = "linux")]
 use std::num::NonZeroU64;
+
+#[cfg(target_os = "linux")]
+use rustix::thread::{current_timer_slack, futex, set_current_timer_slack};
 
 /// A mutual exclusion lock without poisoning.
 #[derive(Debug, Default)]
@@ -184,6 +185,10 @@ mod tests {
     fn a_brief_wait_leaves_the_thread_its_timer_slack() {
         let slack = NonZeroU64::new(70_000);
         set_current_timer_slack(slack).unwrap();
+        let within = TimerSlack::least();
+        assert_eq!(current_timer_slack().ok(), Some(1));
+        drop(within);
+        assert_eq!(current_timer_slack().ok(), slack.map(NonZeroU64::get));
         let lock = Mutex::new(());
         drop(Condvar::new().wait_briefly(lock.lock(), Duration::from_micros(20)));
         assert_eq!(current_timer_slack().ok(), slack.map(NonZeroU64::get));
