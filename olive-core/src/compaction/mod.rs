@@ -6,6 +6,7 @@
 //! ```text
 //! shape.rs    how large each level should be, and how far it is from that
 //! picker.rs   the most urgent merge that collides with none that runs
+//! ripe.rs     where none is: a merge that its tombstones are worth
 //! plan.rs     a merge: its inputs, its output level, what it claims
 //! older.rs    whether a tombstone may go: what lies below a plan
 //! ```
@@ -15,6 +16,7 @@ mod older;
 mod picker;
 mod plan;
 mod retain;
+mod ripe;
 mod shape;
 
 #[cfg(test)]
@@ -25,4 +27,5 @@ pub use older::OlderTables;
 pub use picker::pick;
 pub use plan::{Claim, Plan, PlanKind};
 pub use retain::Readers;
+pub use ripe::pick_ripe;
 pub use shape::{PickerConfig, debt, level_targets, scores};

@@ -68,7 +68,11 @@ fn pick_level0(
 
 /// The oldest tables of level 0, newest first: none is busy, none overlaps an older
 /// one that is not among them.
-fn oldest_free(version: &Version, config: &PickerConfig, running: &[Claim]) -> Vec<Arc<Table>> {
+pub(super) fn oldest_free(
+    version: &Version,
+    config: &PickerConfig,
+    running: &[Claim],
+) -> Vec<Arc<Table>> {
     let mut taken: Vec<Arc<Table>> = Vec::new();
     let mut left: Vec<&Arc<Table>> = Vec::new();
     let mut bytes = 0;
@@ -198,7 +202,7 @@ fn widened(
 }
 
 /// `plan` as a move, where nothing would be gained by rewriting its inputs.
-fn settle(version: &Version, mut plan: Plan, config: &PickerConfig) -> Plan {
+pub(super) fn settle(version: &Version, mut plan: Plan, config: &PickerConfig) -> Plan {
     let meets_none = |t: &Arc<Table>| {
         let meta = t.meta();
         let others = plan.inputs.iter().filter(|other| !Arc::ptr_eq(other, t));

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Claim, OlderTables, PickerConfig, Plan, PlanKind, debt, pick, scores};
+use super::{Claim, OlderTables, PickerConfig, Plan, PlanKind, debt, pick, pick_ripe, scores};
 use crate::format::edit::{TableMeta, VersionEdit};
 use crate::key::SeqNo;
 use crate::sync::Arc;
@@ -12,12 +12,19 @@ use crate::version::testing::{Random, handles, key};
 use crate::version::{LEVELS, Version};
 
 const ENTRY_BYTES: u64 = 100;
+const TOMBSTONE_BYTES: u64 = 20;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     key: u64,
     seq: u64,
     deleted: bool,
+}
+
+impl Entry {
+    fn bytes(&self) -> u64 {
+        if self.deleted { TOMBSTONE_BYTES } else { ENTRY_BYTES }
+    }
 }
 
 struct Job {
@@ -28,6 +35,7 @@ struct Job {
 
 struct Tree {
     config: PickerConfig,
+    oldest_reader: SeqNo,
     version: Version,
     contents: HashMap<u64, Vec<Entry>>,
     model: HashMap<u64, Entry>,
@@ -46,6 +54,7 @@ impl Tree {
     fn new(config: PickerConfig) -> Tree {
         Tree {
             config,
+            oldest_reader: SeqNo::MAX,
             version: Version::default(),
             contents: HashMap::new(),
             model: HashMap::new(),
@@ -68,7 +77,7 @@ impl Tree {
         TableMeta {
             number: self.number,
             id: u128::from(self.number),
-            bytes: entries.len() as u64 * ENTRY_BYTES,
+            bytes: entries.iter().map(Entry::bytes).sum(),
             smallest: key(entries[0].key),
             largest: key(entries[entries.len() - 1].key),
             entries: entries.len() as u64,
@@ -104,7 +113,10 @@ impl Tree {
 
     fn start(&mut self) -> bool {
         let claims = self.claims();
-        let Some(plan) = pick(&self.version, &self.config, &claims) else { return false };
+        let ripe = || pick_ripe(&self.version, &self.config, &claims, self.oldest_reader);
+        let Some(plan) = pick(&self.version, &self.config, &claims).or_else(ripe) else {
+            return false;
+        };
         self.begin(plan);
         true
     }
@@ -141,6 +153,7 @@ impl Tree {
         newest.retain(|_, e| !e.deleted || older.may_contain_older(&key(e.key)));
         let entries: Vec<Entry> = newest.into_values().collect();
         let per_table = (self.config.table_bytes / ENTRY_BYTES).max(1) as usize;
+        // Of tombstones a table holds five times as many: near enough.
         for chunk in entries.chunks(per_table) {
             let meta = self.table(chunk);
             self.compacted_bytes += meta.bytes;
@@ -363,6 +376,54 @@ fn what_was_all_deleted_is_gone_once_its_range_was_compacted() {
     }
     assert_eq!(tree.version.tables().count(), 0);
     tree.check("compacted");
+}
+
+/// 10,000 keys, settled; then each for which `is_deleted`, in `flushes` flushes.
+fn deleted(flushes: u64, is_deleted: impl Fn(u64, &mut Random) -> bool) -> Tree {
+    let mut tree = Tree::new(small());
+    let mut random = Random(7);
+    for flush in 0..100 {
+        tree.flush((0..100).map(|n| ((n * 100 + flush) % 10_000, false)));
+        tree.settle();
+    }
+    (tree.flushed_bytes, tree.compacted_bytes) = (0, 0);
+    let keys: Vec<u64> = (0..10_000).filter(|&n| is_deleted(n, &mut random)).collect();
+    for some in keys.chunks(keys.len().div_ceil(flushes as usize).max(1)) {
+        tree.flush(some.iter().map(|&key| (key, true)));
+        tree.settle();
+    }
+    tree.check("settled");
+    tree.report(&format!("{} of 10,000 deleted", keys.len()));
+    tree
+}
+
+#[test]
+fn what_was_deleted_gives_its_room_back_by_itself() {
+    for (parts, flushes) in [(1, 1), (2, 1), (2, 50), (5, 1), (5, 20), (9, 3), (10, 1), (10, 40)] {
+        let at_random = deleted(flushes, |_, random| random.below(10) < parts);
+        assert!(at_random.space_amplification() < 1.45, "{parts} of 10");
+        // And it costs no more than overwriting as many would.
+        assert!(at_random.compacted_bytes < 100 * 10_000 * ENTRY_BYTES / 20, "{parts} of 10");
+        let range = deleted(flushes, |n, _| (3_000..3_000 + parts * 500).contains(&n));
+        assert!(range.space_amplification() < 1.3, "a range of {parts}");
+        let tombstones: u64 = range.version.tables().map(|(_, t)| t.meta().tombstones).sum();
+        assert!(tombstones <= 100, "{tombstones} are left of a range of {parts}");
+    }
+    assert_eq!(deleted(10, |_, _| true).version.tables().count(), 0);
+}
+
+#[test]
+fn tombstones_that_a_reader_keeps_are_left_where_they_are_until_it_has_gone() {
+    let mut tree = Tree::new(small());
+    tree.flush((0..40).map(|n| (n, false)));
+    tree.settle();
+    tree.oldest_reader = SeqNo(tree.seq);
+    tree.flush((0..40).map(|n| (n, true)));
+    tree.settle();
+    assert_eq!(tree.version.level_tombstones(0), 40);
+    tree.oldest_reader = SeqNo(tree.seq);
+    tree.settle();
+    assert_eq!(tree.version.tables().count(), 0);
 }
 
 #[test]

@@ -167,13 +167,17 @@ impl Engine {
             return Ok(true);
         }
         let config = PickerConfig { level0_tables, ..picker_config(&self.options) };
+        // One that is taken from here on is newer: it keeps no tombstone from going.
+        let oldest_reader = self.snapshots.list().first().copied().unwrap_or(SeqNo::MAX);
         let plan = {
             let mut tree = self.tree.lock();
             if tree.paused > 0 || self.check_open().is_err() {
                 return Ok(false);
             }
             let version = Arc::clone(&self.view.load().version);
-            let plan = compaction::pick(&version, &config, &tree.running);
+            let running = &tree.running;
+            let plan = compaction::pick(&version, &config, running)
+                .or_else(|| compaction::pick_ripe(&version, &config, running, oldest_reader));
             if let Some(plan) = &plan {
                 tree.running.push(plan.claim());
             }

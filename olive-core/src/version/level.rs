@@ -23,6 +23,7 @@ pub(super) struct Level {
     tables: Vec<Arc<Table>>,
     numbers: Vec<u64>,
     bytes: u64,
+    tombstones: u64,
     prefix: Vec<u8>,
     smallest: Vec<u64>,
     largest: Vec<u64>,
@@ -49,6 +50,7 @@ impl Level {
         Level {
             numbers: metas.clone().map(|m| m.number).collect(),
             bytes: metas.clone().map(|m| m.bytes).sum(),
+            tombstones: metas.clone().map(|m| m.tombstones).sum(),
             prefix: low.iter().take(shared).copied().collect(),
             smallest: metas.clone().map(|m| head(&m.smallest, shared)).collect(),
             largest: metas.map(|m| head(&m.largest, shared)).collect(),
@@ -67,6 +69,10 @@ impl Level {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn tombstones(&self) -> u64 {
+        self.tombstones
     }
 
     /// The head of a key behind the prefix; none of one that is in no table.

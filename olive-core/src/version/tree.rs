@@ -63,6 +63,12 @@ impl Version {
         self.levels[level].bytes()
     }
 
+    /// Tombstones in a level.
+    #[must_use]
+    pub fn level_tombstones(&self, level: usize) -> u64 {
+        self.levels[level].tombstones()
+    }
+
     /// The tables of `level` that have keys in `smallest..=largest` (scoped), in the
     /// order of the level.
     pub fn overlapping<'a>(

@@ -122,6 +122,62 @@ fn what_was_deleted_and_compacted_leaves_nothing() {
 }
 
 #[test]
+fn deleted_entries_give_their_space_back_by_themselves() {
+    for (is_deleted, kept) in
+        [(|n| n % 10 > 0, 2_000), (|n| n % 3 > 0, 6_667), (|n| n < 10_000, 10_000), (|_| true, 0)]
+            as [(fn(u32) -> bool, u64); 4]
+    {
+        let scratch = Scratch::new();
+        let options = Options::default().maintenance(Maintenance::Manual);
+        let db = options.open(scratch.path()).expect("a new database");
+        for number in 0..20_000 {
+            db.put(format!("k{number:06}"), [1; 200]).expect("a put");
+        }
+        db.compact_range(..).expect("a compaction");
+        let before = db.stats().expect("stats").table_bytes;
+        let snapshot = db.snapshot().expect("a snapshot");
+        for number in (0..20_000).filter(|&number| is_deleted(number)) {
+            db.delete(format!("k{number:06}")).expect("a delete");
+        }
+        db.flush().expect("a flush");
+        settle(&db).expect("maintenance");
+        assert!(db.stats().expect("stats").table_bytes > before, "a snapshot holds it");
+        drop(snapshot);
+        settle(&db).expect("maintenance");
+        let left = db.stats().expect("stats").table_bytes;
+        assert!(left <= before * kept / 20_000 + 10_000, "{left} of {before}, {kept} kept");
+        assert_eq!(db.iter().expect("a walk").count() as u64, kept);
+        let report = db.verify().expect("a verify");
+        assert!(report.damage.is_empty() && report.entries == kept, "{report:?}");
+        // And what comes later is compacted as ever.
+        db.put("k000000", "again").expect("a put");
+        db.compact_range(..).expect("a compaction");
+        assert_eq!(db.get("k000000").expect("a get").expect("a value"), b"again");
+    }
+}
+
+#[test]
+fn tombstones_that_a_snapshot_kept_in_the_last_level_go_after_it() {
+    let scratch = Scratch::new();
+    let db = tiny().open(scratch.path()).expect("a new database");
+    for number in 0..200 {
+        db.put(format!("k{number:06}"), [1; 20]).expect("a put");
+    }
+    let snapshot = db.snapshot().expect("a snapshot");
+    for number in 0..150 {
+        db.delete(format!("k{number:06}")).expect("a delete");
+    }
+    db.compact_range(..).expect("a compaction");
+    settle(&db).expect("maintenance");
+    assert_eq!(db.verify().expect("a verify").entries, 350);
+    assert_eq!(snapshot.iter().expect("a walk").count(), 200);
+    drop(snapshot);
+    settle(&db).expect("maintenance");
+    assert!(db.verify().expect("a verify").entries < 80);
+    assert_eq!(db.iter().expect("a walk").count(), 50);
+}
+
+#[test]
 fn overwritten_versions_go_without_being_asked() {
     let scratch = Scratch::new();
     let db = tiny().open(scratch.path()).expect("a new database");
