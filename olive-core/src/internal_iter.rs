@@ -34,6 +34,11 @@ pub trait InternalIter {
     fn seek_to_last(&mut self) -> Result<bool>;
     /// Goes to the first entry at or behind `target`.
     fn seek(&mut self, target: InternalKey<'_>) -> Result<bool>;
+    /// The same for who wants no entry whose scoped key is at or behind `end`: it may stand
+    /// on none where the first would be there, and need not read it.
+    fn seek_until(&mut self, target: InternalKey<'_>, _end: Option<&[u8]>) -> Result<bool> {
+        self.seek(target)
+    }
     /// Goes to the last entry before `target`.
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool>;
     /// Goes one entry on. It must stand on one.
@@ -70,6 +75,13 @@ pub trait InternalIter {
     /// nothing. It must stand on an entry.
     #[inline]
     fn next_differs(&self) -> bool {
+        false
+    }
+
+    /// Whether the entry before is known to have another scoped key; `false` says nothing.
+    /// It must stand on an entry.
+    #[inline]
+    fn prev_differs(&self) -> bool {
         false
     }
 

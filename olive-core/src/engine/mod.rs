@@ -30,6 +30,7 @@ mod checkpoint;
 mod counters;
 mod dropped;
 mod folder;
+mod gaps;
 mod hold;
 mod inspect;
 mod install;
@@ -68,6 +69,7 @@ use crate::wal::{LogSync, Segment};
 use catalog::Catalog;
 pub(crate) use catalog::KeyspaceState;
 use counters::Counters;
+use gaps::Gaps;
 use hold::Stalls;
 use install::Records;
 use passed::Passed;
@@ -98,6 +100,7 @@ pub(crate) struct Engine {
     view: ArcSwap<View>,
     spares: Spares,
     passed: Passed,
+    gaps: Arc<Gaps>,
     /// The last sequence number that readers may see.
     published: OwnLines<AtomicU64>,
     /// `None`: read-only, or closed.

@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::folder::{
     Place, create_folders, keep_name, look, remove_orphans, remove_unfinished, take_lock,
 };
+use super::gaps::Watches;
 use super::hold::{Stalls, price_step};
 use super::install::Records;
 use super::recovery::{self, Recovered};
@@ -289,6 +290,7 @@ fn switch_over(
         put_bytes: 0,
         wal_written_bytes: 0,
         in_doubt: false,
+        watches: Watches::new(),
         payload: Vec::new(),
     };
     Ok(Parts {
@@ -342,6 +344,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         Some((commit, log)) => (Some(commit), Some(log)),
         None => (None, None),
     };
+    let gaps = commit.as_ref().map_or_else(|| Watches::new().gaps(), |c| c.watches.gaps());
     let (active_segment, segment_bytes) = parts.segment.unwrap_or_default();
     let tree = Tree {
         segments: parts.segment.into_iter().collect(),
@@ -364,6 +367,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         view: ArcSwap::from_pointee(parts.view),
         spares: super::Spares::new(),
         passed: super::Passed::default(),
+        gaps,
         published: OwnLines(AtomicU64::new(parts.published)),
         commit: OwnLines(Mutex::new(commit)),
         log,

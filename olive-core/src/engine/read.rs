@@ -168,20 +168,28 @@ impl Engine {
 
     /// An iterator over `bounds` as of `seq` (`None`: now).
     pub(crate) fn scan(&self, seq: Option<SeqNo>, bounds: Bounds) -> Result<Scan> {
+        let seen = seq.unwrap_or_else(|| self.published());
         let view = self.view.load();
         self.check_open()?;
         let seq = seq.unwrap_or_else(|| self.published());
-        let walk = match self.spares.take(&view) {
+        let gaps = self.gaps.load();
+        let mut walk = match self.spares.take(&view) {
             Some(mut walk) => {
-                walk.seq = seq;
+                (walk.seq, walk.seen) = (seq, seen);
                 walk.iter.begin(seq, bounds);
                 walk
             }
             None => {
                 let view = Arc::clone(&view);
-                Box::new(ViewWalk { iter: Visible::new(view.merged(), seq, bounds), view, seq })
+                Box::new(ViewWalk {
+                    iter: Visible::new(view.merged(), seq, bounds),
+                    view,
+                    seq,
+                    seen,
+                })
             }
         };
+        walk.iter.know(gaps, seen);
         Ok(Scan(Some(walk)))
     }
 
@@ -192,6 +200,9 @@ impl Engine {
             let passed = walk.iter.take_passed();
             if passed > 0 {
                 self.note_passed(passed);
+            }
+            if let Some(found) = walk.iter.take_found() {
+                self.note_gap(found, walk.seq, walk.seen);
             }
             self.spares.put(walk, &self.view);
         }
@@ -298,10 +309,11 @@ impl Scan {
 
     /// Another walk over the same moment and bounds.
     pub(crate) fn again(&self) -> Scan {
-        let ViewWalk { iter, view, seq } = self.walk();
-        let (view, seq) = (Arc::clone(view), *seq);
-        let iter = Visible::new(view.merged(), seq, iter.bounds().clone());
-        Scan(Some(Box::new(ViewWalk { iter, view, seq })))
+        let ViewWalk { iter: walked, view, seq, seen } = self.walk();
+        let (view, seq, seen) = (Arc::clone(view), *seq, *seen);
+        let mut iter = Visible::new(view.merged(), seq, walked.bounds().clone());
+        iter.know(walked.known(), seen);
+        Scan(Some(Box::new(ViewWalk { iter, view, seq, seen })))
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
 
     fn walk(view: &Arc<View>) -> Box<ViewWalk> {
         let iter = Visible::new(view.merged(), SeqNo(7), Bounds::default());
-        Box::new(ViewWalk { iter, view: Arc::clone(view), seq: SeqNo(7) })
+        Box::new(ViewWalk { iter, view: Arc::clone(view), seq: SeqNo(7), seen: SeqNo(7) })
     }
 
     #[test]

@@ -56,6 +56,10 @@ pub(super) struct ViewWalk {
     pub(super) iter: Visible<ViewIter>,
     pub(super) view: Arc<View>,
     pub(super) seq: SeqNo,
+    /// A number that was published before the view was pinned, so that all up to it is in the
+    /// view. What is newer than the last memtable of the view is not, though `seq` may be
+    /// behind it: the walk shows the moment of a number between these two.
+    pub(super) seen: SeqNo,
 }
 
 const _: fn() = || {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::gaps::Watches;
 use super::hold::{Deadline, price_step};
 use super::stall::{Cause, Debts};
 use super::view::View;
@@ -37,6 +38,8 @@ pub(super) struct Commit {
     pub(super) wal_written_bytes: u64,
     /// A write began and did not end: it panicked.
     pub(super) in_doubt: bool,
+    /// Ranges that iterators found empty.
+    pub(super) watches: Watches,
     /// Scratch: the record of a write of one operation.
     pub(super) payload: Vec<u8>,
 }
@@ -220,6 +223,7 @@ impl Engine {
         let (memtable, writer) = Memtable::new(bytes, &self.gauge)?;
         let old = std::mem::replace(&mut commit.memtable, writer);
         commit.priced_at = price_step(self.options.memtable_bytes);
+        commit.watches.forget_unused();
         let last_seq = SeqNo(commit.next_seq - 1);
         let mut tree = self.tree.lock();
         if full {
@@ -299,6 +303,9 @@ fn apply<'p>(
         ahead[turn] = ops.next().map(|op| find(&commit.memtable, op));
         turn = if turn + 1 == INSERTS_AHEAD { 0 } else { turn + 1 };
         commit.memtable.insert_at(place, key, value);
+        if commit.watches.are_any() && !key.tag.is_delete() {
+            commit.watches.note_put(key.scoped);
+        }
         seq += 1;
     }
     debug_assert_eq!(seq, first.0 + u64::from(count), "a batch counts its operations");

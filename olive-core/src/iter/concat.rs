@@ -17,6 +17,8 @@ pub trait Run {
     fn len(&self) -> usize;
     /// The largest scoped key of table `index`.
     fn largest(&self, index: usize) -> &[u8];
+    /// The smallest scoped key of table `index`.
+    fn smallest(&self, index: usize) -> &[u8];
     /// Walks table `index`.
     fn open(&self, index: usize) -> Self::Iter;
 }
@@ -123,10 +125,25 @@ impl<R: Run> InternalIter for Concat<R> {
     }
 
     fn seek(&mut self, target: InternalKey<'_>) -> Result<bool> {
-        match self.open(self.table_of(target.scoped)) {
-            None => Ok(false),
-            Some(iter) => Ok(iter.seek(target)? || self.skip_forward()?),
+        self.seek_until(target, None)
+    }
+
+    /// A table that begins at the end or behind it is not opened.
+    fn seek_until(&mut self, target: InternalKey<'_>, end: Option<&[u8]>) -> Result<bool> {
+        let index = self.table_of(target.scoped);
+        let begins_before = |index: usize| {
+            end.is_none_or(|end| index >= self.run.len() || self.run.smallest(index) < end)
+        };
+        if !begins_before(index) {
+            self.rest();
+            return Ok(false);
         }
+        let is_next_wanted = begins_before(index + 1);
+        let Some(iter) = self.open(index) else { return Ok(false) };
+        if iter.seek(target)? {
+            return Ok(true);
+        }
+        if is_next_wanted { self.skip_forward() } else { Ok(false) }
     }
 
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
@@ -190,6 +207,11 @@ impl<R: Run> InternalIter for Concat<R> {
     #[inline]
     fn next_differs(&self) -> bool {
         self.current().next_differs()
+    }
+
+    #[inline]
+    fn prev_differs(&self) -> bool {
+        self.current().prev_differs()
     }
 
     #[inline]

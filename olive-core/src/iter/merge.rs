@@ -85,7 +85,7 @@ impl<I: InternalIter> Merge<I> {
     fn seek_all(
         &mut self,
         direction: Direction,
-        mut seek: impl FnMut(&mut I) -> Result<bool>,
+        mut seek: impl FnMut(&mut I, Option<&[u8]>) -> Result<bool>,
     ) -> Result<bool> {
         self.order.clear();
         self.direction = direction;
@@ -93,7 +93,7 @@ impl<I: InternalIter> Merge<I> {
         let mut fits = true;
         for number in 0..self.runs.len() {
             let run = &mut self.runs[number];
-            match seek(run) {
+            match seek(run, self.end.as_deref()) {
                 Ok(true) => {
                     let at = run.stand(&self.window);
                     fits &= at.head != 0 && at.head != u64::MAX;
@@ -219,18 +219,27 @@ impl<I: InternalIter> Merge<I> {
         key.extend_from_slice(current.scoped);
         let target = InternalKey::new(&key, tag);
         let mut number = 0;
-        let found = self.seek_all(direction, |run| {
+        let found = self.seek_all(direction, |run, end| {
             let is_top = number == top;
             number += 1;
             match (direction, is_top) {
                 (Direction::Forward, true) => run.next(),
                 (Direction::Backward, true) => run.prev(),
-                (Direction::Forward, false) => run.seek(target),
+                (Direction::Forward, false) => run.seek_until(target, end),
                 (Direction::Backward, false) => run.seek_before(target),
             }
         });
         self.turn_key = key;
         found
+    }
+
+    /// Whether no other run stands on an entry of the current key.
+    #[inline]
+    fn others_differ(&self) -> bool {
+        match self.order.as_slice() {
+            [first, second, ..] => first.at.head != second.at.head,
+            _ => true,
+        }
     }
 
     #[inline]
@@ -241,19 +250,19 @@ impl<I: InternalIter> Merge<I> {
 
 impl<I: InternalIter> InternalIter for Merge<I> {
     fn seek_to_first(&mut self) -> Result<bool> {
-        self.seek_all(Direction::Forward, I::seek_to_first)
+        self.seek_all(Direction::Forward, |run, _| run.seek_to_first())
     }
 
     fn seek_to_last(&mut self) -> Result<bool> {
-        self.seek_all(Direction::Backward, I::seek_to_last)
+        self.seek_all(Direction::Backward, |run, _| run.seek_to_last())
     }
 
     fn seek(&mut self, target: InternalKey<'_>) -> Result<bool> {
-        self.seek_all(Direction::Forward, |run| run.seek(target))
+        self.seek_all(Direction::Forward, |run, end| run.seek_until(target, end))
     }
 
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
-        self.seek_all(Direction::Backward, |run| run.seek_before(target))
+        self.seek_all(Direction::Backward, |run, _| run.seek_before(target))
     }
 
     #[inline]
@@ -308,12 +317,14 @@ impl<I: InternalIter> InternalIter for Merge<I> {
 
     #[inline]
     fn next_differs(&self) -> bool {
-        let others_differ = match self.order.as_slice() {
-            [first, second, ..] => first.at.head != second.at.head,
-            _ => true,
-        };
         let is_forward = self.direction == Direction::Forward;
-        others_differ && is_forward && self.order[0].at.next_differs
+        is_forward && self.others_differ() && self.order[0].at.next_differs
+    }
+
+    #[inline]
+    fn prev_differs(&self) -> bool {
+        let is_backward = self.direction == Direction::Backward;
+        is_backward && self.others_differ() && self.top().prev_differs()
     }
 
     /// Steps of the first run that stay before the second and before the end. A run that

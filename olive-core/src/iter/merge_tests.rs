@@ -74,6 +74,10 @@ impl InternalIter for VecIter {
         let at = self.at.unwrap();
         self.entries.get(at + 1).is_some_and(|next| next.0 != self.entries[at].0)
     }
+    fn prev_differs(&self) -> bool {
+        let at = self.at.unwrap();
+        at > 0 && self.entries[at - 1].0 != self.entries[at].0
+    }
     fn plain_below(&mut self, window: &Window, below: u64, seq: SeqNo) -> usize {
         let at = self.at.unwrap();
         let mut before = window.head(&self.entries[at].0);
@@ -158,6 +162,7 @@ pub(crate) fn key(state: &mut u64, family: u64) -> Vec<u8> {
 /// A thousand steps and more over runs whose keys leave the window again and again.
 #[test]
 fn a_merge_of_keys_of_every_shape_walks_like_one_sorted_vector() {
+    let mut told = 0;
     for seed in 0..100 {
         let mut state = seed;
         let runs = 1 + random(&mut state) as usize % 5;
@@ -194,12 +199,16 @@ fn a_merge_of_keys_of_every_shape_walks_like_one_sorted_vector() {
                     assert!(!model.next().unwrap() || model.key().scoped != before);
                     model.at = here;
                 }
+                told += usize::from(merge.prev_differs());
+                assert!(backward || !merge.prev_differs());
+                assert!(!merge.prev_differs() || model.prev_differs() || model.at == Some(0));
                 found = if backward { model.prev().unwrap() } else { model.next().unwrap() };
                 let moved = if backward { merge.prev() } else { merge.next() };
                 assert_eq!(moved.unwrap(), found, "seed {seed} step {step}");
             }
         }
     }
+    assert!(told > 100, "{told} steps back knew that keys differ");
 }
 
 #[test]

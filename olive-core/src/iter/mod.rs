@@ -3,9 +3,11 @@
 //! run what a snapshot sees.
 
 mod concat;
+mod gap;
 mod merge;
 mod visible;
 
 pub use concat::{Concat, Run};
+pub use gap::{Found, Gap};
 pub use merge::Merge;
 pub use visible::{Bounds, Visible};

@@ -5,15 +5,19 @@
 //! forward    the inner iterator stands on the entry that is shown
 //! backward   versions of a key come oldest first, so the entry that is shown is
 //!            known only when the inner iterator has left its key: it is kept in
-//!            `kept_key` and `kept_value`, and the inner iterator stands before it
+//!            `kept_key` and `kept_value`, and the inner iterator stands before it;
+//!            where there is one version only it stands on that, as forward
 //! ```
 //!
 //! Versions that are not shown are stepped over, but of a key that has many of them only
-//! the first: a search leads behind the others.
+//! the first: a search leads behind the others. So it does behind a [`Gap`] that others
+//! found; and a walk forward over many entries of which none was shown says where that was.
 
 use crate::error::Result;
 use crate::internal_iter::InternalIter;
+use crate::iter::gap::{Found, Gap};
 use crate::key::{InternalKey, SeqNo};
+use crate::sync::Arc;
 use crate::value::Value;
 
 /// A range of scoped keys.
@@ -46,10 +50,12 @@ enum At {
 /// How many entries in a row that are not shown, or versions of one key, are stepped over
 /// before a search is made, which costs some ten steps.
 const HIDDEN_STEPS: u32 = 32;
+/// The same where keys before were like that.
+const HIDDEN_STEPS_MIN: u32 = 8;
 
 /// From so many entries on, one behind the other and none of them shown, they are counted;
 /// but for those that are too new, which no flush takes away.
-const PASSED_MIN: u32 = 64;
+const PASSED_MIN: u32 = if cfg!(olive_shuttle) { 2 } else { 64 };
 
 /// The largest value that stepping backward copies into its buffer; a larger one
 /// is kept by a handle.
@@ -64,8 +70,21 @@ pub struct Visible<I> {
     at: At,
     /// Plain steps that the inner iterator has promised.
     plain: usize,
+    /// As [`HIDDEN_STEPS`], forward: less, the more keys had many versions.
+    hidden_steps_max: u32,
     /// Entries in long runs of which none was shown.
     passed: u64,
+    /// Ranges that are known to show nothing.
+    gaps: Option<Arc<Vec<Gap>>>,
+    /// Up to which number they must have begun.
+    gaps_seq: SeqNo,
+    /// Of the last long run of entries that were not shown, the first key that is known to
+    /// belong to it.
+    run_start: Vec<u8>,
+    /// The longest run that was found, and its entries.
+    found: Option<(u32, Found)>,
+    /// How often a longer one was found.
+    runs: u32,
     /// Forward: the key whose older versions are skipped. Backward: the key shown.
     kept_key: Vec<u8>,
     kept_value: Vec<u8>,
@@ -86,7 +105,13 @@ impl<I: InternalIter> Visible<I> {
             bounds,
             at: At::Nowhere,
             plain: 0,
+            hidden_steps_max: HIDDEN_STEPS,
             passed: 0,
+            gaps: None,
+            gaps_seq: SeqNo::ZERO,
+            run_start: Vec::new(),
+            found: None,
+            runs: 0,
             kept_key: Vec::new(),
             kept_value: Vec::new(),
             kept_handle: None,
@@ -100,13 +125,38 @@ impl<I: InternalIter> Visible<I> {
         self.leave();
         self.seq = seq;
         self.bounds = bounds;
+        self.hidden_steps_max = HIDDEN_STEPS;
+        self.gaps = None;
+        self.found = None;
+    }
+
+    /// Makes ranges known that show nothing: they were asked for behind the number that is
+    /// walked at. What is walked shows the moment of `seen`, or of a later number.
+    pub fn know(&mut self, gaps: Option<Arc<Vec<Gap>>>, seen: SeqNo) {
+        self.gaps = gaps;
+        self.gaps_seq = seen;
+    }
+
+    /// The ranges that were made known.
+    #[must_use]
+    pub fn known(&self) -> Option<Arc<Vec<Gap>>> {
+        self.gaps.clone()
+    }
+
+    /// The longest run of entries of which none was shown, since this was last asked.
+    pub fn take_found(&mut self) -> Option<Found> {
+        self.found.take().map(|(_, found)| found)
     }
 
     /// Stands on no entry any more, and lets go of what only that one needed.
     pub fn rest(&mut self) {
         self.leave();
         self.kept_handle = None;
-        for buffer in [&mut self.kept_key, &mut self.kept_value, &mut self.scratch] {
+        self.gaps = None;
+        self.found = None;
+        for buffer in
+            [&mut self.kept_key, &mut self.kept_value, &mut self.scratch, &mut self.run_start]
+        {
             if buffer.capacity() > KEPT_COPY_BYTES_MAX {
                 *buffer = Vec::new();
             }
@@ -276,6 +326,10 @@ impl<I: InternalIter> Visible<I> {
     pub fn prev(&mut self) -> Result<bool> {
         match self.at {
             At::Nowhere => return Ok(false),
+            At::Inner if self.inner.prev_differs() => {
+                self.leave();
+                self.inner.prev()?;
+            }
             At::Inner => {
                 self.kept_key.clear();
                 self.kept_key.extend_from_slice(self.inner.key().scoped);
@@ -294,8 +348,23 @@ impl<I: InternalIter> Visible<I> {
 
     fn seek_inner(&mut self, scoped: &[u8]) -> Result<bool> {
         self.leave();
-        let more = self.inner.seek(InternalKey::seek(scoped, self.seq))?;
-        self.find_forward(more, false)
+        let more = match &self.gaps {
+            None => self.inner.seek(InternalKey::seek(scoped, self.seq))?,
+            Some(gaps) => {
+                let behind = behind_gap(gaps, scoped, self.gaps_seq).unwrap_or(scoped);
+                self.inner.seek(InternalKey::seek(behind, self.seq))?
+            }
+        };
+        let runs = self.runs;
+        let shown = self.find_forward(more, false)?;
+        if self.runs != runs
+            && let Some((_, found)) = &mut self.found
+        {
+            // Nothing is shown from where the search led to.
+            found.start.clear();
+            found.start.extend_from_slice(scoped);
+        }
+        Ok(shown)
     }
 
     fn seek_before_inner(&mut self, scoped: &[u8]) -> Result<bool> {
@@ -321,6 +390,7 @@ impl<I: InternalIter> Visible<I> {
     fn find_forward(&mut self, mut more: bool, mut skipping: bool) -> Result<bool> {
         let mut hidden_steps = 0;
         let mut passed = 0;
+        let mut has_start = false;
         while more {
             // Before all else: hidden entries behind the end are not walked.
             if !self.inner.is_short_of_end() && self.is_past_end() {
@@ -331,13 +401,23 @@ impl<I: InternalIter> Visible<I> {
                 || (skipping && self.inner.key().scoped == self.kept_key.as_slice());
             if !hidden && !tag.is_delete() {
                 self.at = At::Inner;
-                self.count_passed(passed);
+                self.end_run(passed);
                 return Ok(true);
             }
-            passed += u32::from(tag.seq() <= self.seq);
+            if tag.seq() <= self.seq {
+                passed += 1;
+                if passed % PASSED_MIN == 0
+                    && let Some(found) = self.cross_gap(&mut has_start)?
+                {
+                    more = found;
+                    continue;
+                }
+            }
             if hidden {
                 hidden_steps += 1;
-                if hidden_steps >= HIDDEN_STEPS / 2 && self.are_of_one_key(&mut hidden_steps) {
+                if hidden_steps >= self.hidden_steps_max / 2
+                    && self.are_of_one_key(&mut hidden_steps)
+                {
                     more = self.seek_behind_hidden(skipping)?;
                     continue;
                 }
@@ -347,8 +427,47 @@ impl<I: InternalIter> Visible<I> {
             }
             more = self.inner.next()?;
         }
-        self.count_passed(passed);
+        self.end_run(passed);
         Ok(false)
+    }
+
+    /// Amid a run of entries that are not shown: on behind a gap, if the current key lies in
+    /// one that is known; whether there is an entry then.
+    #[cold]
+    fn cross_gap(&mut self, has_start: &mut bool) -> Result<Option<bool>> {
+        let key = self.inner.key().scoped;
+        let gaps = self.gaps.as_deref().map_or(&[][..], |gaps| gaps);
+        let behind = behind_gap(gaps, key, self.gaps_seq);
+        if !std::mem::replace(has_start, true) {
+            // Older versions of a key that is shown are not shown either: from behind it.
+            self.run_start.clear();
+            self.run_start.extend_from_slice(key);
+            self.run_start.push(0);
+        }
+        behind.map(|behind| self.inner.seek(InternalKey::seek(behind, self.seq))).transpose()
+    }
+
+    #[inline]
+    fn end_run(&mut self, passed: u32) {
+        self.count_passed(passed);
+        if passed >= PASSED_MIN && self.found.as_ref().is_none_or(|(longest, _)| *longest < passed)
+        {
+            self.keep_run(passed);
+        }
+    }
+
+    /// Keeps where the run that has just ended was.
+    #[cold]
+    fn keep_run(&mut self, passed: u32) {
+        let end = match self.at {
+            At::Inner => Some(self.inner.key().scoped),
+            _ => self.bounds.end.as_deref(),
+        };
+        if let Some(end) = end.filter(|end| **end > *self.run_start) {
+            let found = Found { start: self.run_start.clone(), end: end.to_vec() };
+            self.found = Some((passed, found));
+            self.runs += 1;
+        }
     }
 
     #[inline]
@@ -358,19 +477,22 @@ impl<I: InternalIter> Visible<I> {
         }
     }
 
-    /// Whether the last half of [`HIDDEN_STEPS`] led over versions of one key, which is in
+    /// Whether the last half of the steps led over versions of one key, which is in
     /// `scratch` then. Begins to count anew if so many steps were made.
     #[cold]
     fn are_of_one_key(&mut self, hidden_steps: &mut u32) -> bool {
-        if *hidden_steps == HIDDEN_STEPS / 2 {
+        if *hidden_steps == self.hidden_steps_max / 2 {
             self.scratch.clear();
             self.scratch.extend_from_slice(self.inner.key().scoped);
         }
-        if *hidden_steps < HIDDEN_STEPS {
+        if *hidden_steps < self.hidden_steps_max {
             return false;
         }
         *hidden_steps = 0;
-        self.inner.key().scoped == self.scratch.as_slice()
+        let is_one = self.inner.key().scoped == self.scratch.as_slice();
+        self.hidden_steps_max =
+            if is_one { (self.hidden_steps_max / 2).max(HIDDEN_STEPS_MIN) } else { HIDDEN_STEPS };
+        is_one
     }
 
     /// To the first version of the key in `scratch` that is not too new, or behind all of
@@ -393,6 +515,19 @@ impl<I: InternalIter> Visible<I> {
             let key = self.inner.key();
             if *key.scoped < *self.bounds.start {
                 break;
+            }
+            if self.inner.prev_differs() {
+                // There is one version only.
+                let tag = self.inner.tag();
+                let is_seen = tag.seq() <= self.seq;
+                if is_seen && !tag.is_delete() {
+                    self.at = At::Inner;
+                    self.count_passed(passed);
+                    return Ok(true);
+                }
+                passed += u32::from(is_seen);
+                self.inner.prev()?;
+                continue;
             }
             self.kept_key.clear();
             self.kept_key.extend_from_slice(key.scoped);
@@ -469,6 +604,13 @@ impl<I: InternalIter> Visible<I> {
             self.kept_handle = Some(self.inner.value_handle());
         }
     }
+}
+
+/// Where the gap ends that `scoped` lies in, if it lies in one.
+fn behind_gap<'g>(gaps: &'g [Gap], scoped: &[u8], seq: SeqNo) -> Option<&'g [u8]> {
+    let gap = gaps.iter().find(|gap| gap.hides(scoped, seq))?;
+    gap.note_use();
+    Some(&gap.end)
 }
 
 #[cfg(test)]

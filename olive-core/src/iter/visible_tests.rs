@@ -6,6 +6,7 @@ use super::*;
 use crate::iter::merge::Merge;
 use crate::iter::merge::tests::{VecIter, random};
 use crate::key::{Kind, Tag};
+use crate::sync::Ordering;
 
 type Entries = Vec<(Vec<u8>, Tag, Vec<u8>)>;
 
@@ -188,4 +189,59 @@ fn many_versions_of_a_key_are_not_walked() {
             assert!(moves < 100, "{forward}, {backward}, {turned} movements at {seq}");
         }
     }
+}
+
+/// 300 keys, of which only 0 to 9, 150 and 290 on are not deleted.
+#[test]
+fn a_long_run_of_deleted_keys_is_told_and_crossed_by_who_knows_of_it() {
+    let key = |number: u16| [&[1], &number.to_be_bytes()[..]].concat();
+    let is_shown = |number: u16| number < 10 || number == 150 || number >= 290;
+    let mut entries: Entries = Vec::new();
+    for number in 0..300 {
+        entries.push((key(number), Tag::new(SeqNo(1), Kind::Put), vec![]));
+        if !is_shown(number) {
+            entries.push((key(number), Tag::new(SeqNo(2), Kind::Delete), vec![]));
+        }
+        // Versions of a key that is shown belong to no run.
+        entries.push((key(9), Tag::new(SeqNo(100 + u64::from(number)), Kind::Put), vec![]));
+    }
+    let shown: Vec<_> = (0..300).filter(|&number| is_shown(number)).map(key).collect();
+    let bounds = || Bounds { start: vec![1], end: Some(vec![2]) };
+    let walk = |it: &mut Visible<VecIter>, start: &[u8]| {
+        let moves = it.inner.moves;
+        let mut more = it.seek(start).unwrap();
+        let mut walked = Vec::new();
+        while more {
+            walked.push(it.scoped().to_vec());
+            more = it.next().unwrap();
+        }
+        (walked, it.inner.moves - moves)
+    };
+    let mut it = Visible::new(VecIter::new(entries), SeqNo(1000), bounds());
+    let (walked, all_moves) = walk(&mut it, &[1]);
+    assert_eq!(walked, shown);
+    // From the entry on from which the run was known to be a long one.
+    let found = it.take_found().expect("a long run");
+    assert!(key(10) < found.start && found.start < key(10 + 70) && found.end == key(150));
+    assert!(it.take_found().is_none());
+    let (walked, _) = walk(&mut it, &key(151));
+    assert_eq!(walked, shown[11..]);
+    let found = it.take_found().expect("a long run");
+    assert_eq!(found, Found { start: key(151), end: key(290) }, "from where it was searched");
+    let (walked, _) = walk(&mut it, &key(280));
+    assert_eq!((walked, it.take_found()), (shown[11..].to_vec(), None), "a short one");
+
+    let gap = |Found { start, end }, seq| Gap { start, end, seq, used: Arc::default() };
+    for (seq, moves_max) in [(SeqNo(1000), all_moves - 200), (SeqNo(1001), all_moves)] {
+        it.know(Some(Arc::new(vec![gap(found.clone(), seq)])), SeqNo(1000));
+        let (walked, moves) = walk(&mut it, &[1]);
+        assert_eq!(walked, shown);
+        assert!(moves <= moves_max && moves >= moves_max - 100, "{moves} of {all_moves}");
+        let (walked, moves) = walk(&mut it, &key(200));
+        assert_eq!(walked, shown[11..]);
+        assert_eq!(moves < 20, seq == SeqNo(1000), "{moves} from within the gap");
+        assert_eq!(it.known().expect("a gap")[0].used.load(Ordering::Relaxed), seq == SeqNo(1000));
+    }
+    it.begin(SeqNo(1000), bounds());
+    assert!(it.known().is_none() && it.take_found().is_none());
 }

@@ -118,6 +118,12 @@ impl<T> Mutex<T> {
         let guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         MutexGuard { mutex: self, guard }
     }
+
+    /// The lock, unless somebody has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let guard = self.0.try_lock().ok()?;
+        Some(MutexGuard { mutex: self, guard })
+    }
 }
 
 impl<T> fmt::Debug for Mutex<T> {

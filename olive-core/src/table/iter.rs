@@ -429,4 +429,12 @@ impl InternalIter for TableIter {
         let next = Block::new(bytes, &self.layout).head(self.position + 1);
         next.is_some_and(|next| next != self.head)
     }
+
+    #[inline]
+    fn prev_differs(&self) -> bool {
+        let Some(before) = self.position.checked_sub(1) else { return false };
+        let bytes = block_bytes(self.bytes.as_ref(), self.base, self.layout.bytes());
+        let before = Block::new(bytes, &self.layout).head(before);
+        before.is_some_and(|before| before != self.head)
+    }
 }

@@ -79,6 +79,10 @@ impl Run for TableRun {
         &self.tables()[index].meta().largest
     }
 
+    fn smallest(&self, index: usize) -> &[u8] {
+        &self.tables()[index].meta().smallest
+    }
+
     fn open(&self, index: usize) -> TableIter {
         let table = &self.tables()[index];
         match &self.0 {
@@ -109,6 +113,10 @@ impl InternalIter for Source {
 
     fn seek(&mut self, target: InternalKey<'_>) -> Result<bool> {
         each!(self, iter => iter.seek(target))
+    }
+
+    fn seek_until(&mut self, target: InternalKey<'_>, end: Option<&[u8]>) -> Result<bool> {
+        each!(self, iter => iter.seek_until(target, end))
     }
 
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
@@ -161,6 +169,11 @@ impl InternalIter for Source {
     #[inline]
     fn next_differs(&self) -> bool {
         each!(self, iter => iter.next_differs())
+    }
+
+    #[inline]
+    fn prev_differs(&self) -> bool {
+        each!(self, iter => iter.prev_differs())
     }
 
     #[inline]

@@ -5,6 +5,7 @@ mod bad_input;
 mod basics;
 mod checkpoint;
 mod concurrent;
+mod gaps;
 mod handles;
 mod keyspaces;
 mod large;

@@ -1,12 +1,14 @@
-//! A damaged log under the lenient recovery modes. What the default makes of damage is
-//! proved in `tests/proof/bit_rot.rs`.
+//! A damaged log under the lenient recovery modes, and a damaged block beside sound ones.
+//! What the default makes of damage is proved in `tests/proof/bit_rot.rs`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use olive_core::internals::open_read_only_on;
 use olive_core::internals::vfs::sim::SimVfs;
 use olive_core::{ErrorKind, RecoveryMode};
 
-use crate::support::{Random, open_sim, settle, tiny};
+use crate::support::{DIR, Random, open_sim, settle, tiny};
 
 /// A small database, killed: tables on two levels, a manifest with edits, a log of
 /// which all is promised.
@@ -64,6 +66,50 @@ fn the_lenient_recovery_modes_never_panic_nor_make_entries_up() {
                 }
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Corruption, "{error}"),
             }
+        }
+    }
+}
+
+/// A block is read when something in it is asked for, and not for its neighbours' sake.
+#[test]
+fn a_damaged_block_is_an_error_for_its_own_keys_alone() {
+    let vfs = SimVfs::new(5);
+    let options = tiny().memtable_bytes(64 << 10).table_bytes(64 << 10);
+    let db = open_sim(options, &vfs).expect("a new database");
+    let key = |number: usize| format!("key{number:03}");
+    for part in [50..100, 0..50] {
+        for number in part {
+            db.put(key(number), [number as u8; 100]).expect("a put");
+        }
+        db.flush().expect("a flush");
+    }
+    let tables = db.stats().expect("stats").levels.iter().map(|level| level.tables).sum::<u64>();
+    assert_eq!(tables, 2);
+    db.close().expect("a close");
+    let mut table = files(&vfs);
+    table.retain(|path| path.extension().is_some_and(|ending| ending == "sst"));
+    table.sort();
+    // The first block of the table of the keys from 50 on.
+    vfs.flip_bit(&table[0], 8 * 40);
+    for db in [
+        open_sim(tiny(), &vfs),
+        open_read_only_on(tiny(), Arc::new(vfs.kill_now()), Path::new(DIR)),
+    ] {
+        let db = db.expect("nothing of the block is needed");
+        assert_eq!(db.get(key(49)).expect("a get").expect("a value"), [49; 100]);
+        assert_eq!(
+            db.range(key(0)..key(50)).expect("a range").map(|e| e.expect("an entry")).count(),
+            50
+        );
+        assert_eq!(db.prefix("key01").expect("a prefix").map(|e| e.expect("an entry")).count(), 10);
+        assert_eq!(db.get(key(99)).expect("a get").expect("a value"), [99; 100]);
+        for error in [
+            db.get(key(50)).expect_err("a damaged block"),
+            db.range(key(0)..=key(50)).expect("a range").find_map(Result::err).expect("an error"),
+            db.iter().expect("a walk").find_map(Result::err).expect("an error"),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Corruption);
+            assert!(error.to_string().contains(&*table[0].file_name().unwrap().to_string_lossy()));
         }
     }
 }
