@@ -54,11 +54,12 @@ pub struct Db(pub(crate) Arc<Handle>);
 
 impl Db {
     /// Opens the database in the folder `path` with the default options; creates it
-    /// where there is nothing.
+    /// where there is nothing. A relative path is made absolute first, so that the
+    /// database stays where it is when the process changes its working folder.
     ///
     /// # Errors
     ///
-    /// `InvalidArgument`: the path is a file, or a folder with other things in it.
+    /// `InvalidArgument`: the path is empty or a file, or a folder with other things in it.
     /// `Locked`: it is open already. `Corruption`: its files are not what was
     /// written. `Unsupported`: a newer version wrote them. `ReadOnly`: the folder
     /// cannot be written. `Io`, `DiskFull`.
@@ -391,7 +392,7 @@ impl Db {
     /// Makes a database folder at `path`, which must not exist, that holds all that
     /// was written before the call and opens by itself. Tables are linked, so it
     /// takes no room of its own at first; on another file system they are copied.
-    /// Writers go on.
+    /// Writers go on. A relative path is taken from the working folder as it is now.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -473,7 +474,7 @@ impl Db {
 
 impl Options {
     /// Opens the database in the folder `path`, or creates it where the options allow
-    /// that.
+    /// that. A relative path is taken from the working folder as it is now.
     ///
     /// # Errors
     ///
@@ -485,7 +486,8 @@ impl Options {
 
     /// Opens the database in the folder `path` without writing anything, beside other
     /// readers and a writer; it shows what was there when it was opened. The log is
-    /// replayed into memory.
+    /// replayed into memory. A relative path is taken from the working folder as it is
+    /// now.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Engine;
+use super::folder::absolute;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::VersionEdit;
 use crate::format::file_names::{FileKind, LOCK};
@@ -23,6 +24,7 @@ impl Engine {
     /// Makes a database in `target`, which must not exist, of all that was written
     /// before the call.
     pub(crate) fn checkpoint(&self, target: &Path) -> Result<()> {
+        let target = &*absolute(&*self.vfs, target)?;
         if !self.read_only {
             self.flush()?;
         }

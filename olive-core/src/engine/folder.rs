@@ -16,6 +16,15 @@ pub(super) enum Place {
     Database,
 }
 
+/// `path` from the root on: what is kept of a path must name the same folder when the
+/// process has changed its working folder.
+pub(super) fn absolute(vfs: &dyn Vfs, path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid("the path is empty: it must name a folder"));
+    }
+    vfs.absolute(path).map_err(|e| Error::io("find the working folder for", path, e))
+}
+
 /// Looks at the folder without changing anything.
 pub(super) fn look(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
     match vfs.metadata(dir) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::counters::Counters;
 use super::folder::{
-    Place, create_folders, keep_name, look, remove_orphans, remove_unfinished, take_lock,
+    Place, absolute, create_folders, keep_name, look, remove_orphans, remove_unfinished, take_lock,
 };
 use super::gaps::Watches;
 use super::hold::{Stalls, price_step};
@@ -48,6 +48,7 @@ impl Engine {
     /// Opens the database in `dir`, or creates it where the options allow that.
     pub(crate) fn open(options: Options, vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Arc<Engine>> {
         options.check()?;
+        let dir = &*absolute(&*vfs, dir)?;
         let found = look(&*vfs, dir)?;
         if matches!(found, Place::Missing | Place::Empty) && !options.create_if_missing {
             let text = format!("there is no database in {}", dir.display());
@@ -86,6 +87,7 @@ impl Engine {
         dir: &Path,
     ) -> Result<Arc<Engine>> {
         options.check()?;
+        let dir = &*absolute(&*vfs, dir)?;
         if !matches!(look(&*vfs, dir)?, Place::Database) {
             let text = format!("there is no database in {}", dir.display());
             return Err(Error::invalid(text));

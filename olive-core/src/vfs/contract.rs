@@ -29,6 +29,7 @@ macro_rules! promises {
 }
 
 promises!(
+    an_absolute_path_names_the_same_and_stays_what_it_is,
     a_file_is_created_once,
     what_is_missing_is_not_found,
     reads_end_at_the_end_of_the_file,
@@ -62,6 +63,15 @@ fn names(vfs: &dyn Vfs, dir: &Path) -> Vec<String> {
     let mut names = vfs.list(dir).unwrap();
     names.sort();
     names
+}
+
+fn an_absolute_path_names_the_same_and_stays_what_it_is(vfs: &dyn Vfs, root: &Path) {
+    let path = root.join("a");
+    assert_eq!(vfs.absolute(&path).unwrap(), path);
+    let relative = vfs.absolute(Path::new("b/c")).unwrap();
+    assert!(relative.is_absolute() && relative.ends_with("b/c"), "{relative:?}");
+    assert_eq!(vfs.absolute(&relative).unwrap(), relative);
+    assert!(vfs.absolute(Path::new("b/../c")).unwrap().ends_with("b/../c"));
 }
 
 fn a_file_is_created_once(vfs: &dyn Vfs, root: &Path) {

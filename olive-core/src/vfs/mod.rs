@@ -17,7 +17,7 @@ pub mod sim;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ pub struct Metadata {
 
 /// A file system, a clock and a source of randomness.
 pub trait Vfs: fmt::Debug + Send + Sync + 'static {
+    /// `path` from the root on, which goes on naming the same when the process changes
+    /// its working folder. Nothing is looked up: links and `..` stay as they are.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf>;
     /// Creates one folder; one that exists is an error.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes the names in `dir` durable.

@@ -22,6 +22,10 @@ use crate::sync::{Arc, OnceLock};
 pub struct OsVfs;
 
 impl Vfs for OsVfs {
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        std::path::absolute(path)
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]

@@ -10,6 +10,7 @@ mod handles;
 mod keyspaces;
 mod large;
 mod many;
+mod paths;
 mod ranges;
 mod space;
 mod tells;

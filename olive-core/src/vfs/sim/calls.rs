@@ -16,6 +16,10 @@ use crate::vfs::{Access, LockGuard, Metadata, Patience, Vfs, VfsFile};
 const WALL_CLOCK_START_MS: u64 = 1_700_000_000_000;
 
 impl Vfs for SimVfs {
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(Path::new("/").join(path))
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.call(OpKind::CreateDir)?;
