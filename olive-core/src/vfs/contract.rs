@@ -233,6 +233,11 @@ fn folders_are_listed_and_told_from_files(vfs: &dyn Vfs, root: &Path) {
         (vfs.metadata(&root.join("file")).unwrap(), vfs.metadata(&root.join("dir")).unwrap());
     assert_eq!((file.len, file.is_dir, dir.len, dir.is_dir), (5, false, 0, true));
     assert!(vfs.list(&root.join("file")).is_err());
+    for access in [Access::Read, Access::ReadWrite] {
+        let error = vfs.open(&root.join("dir"), access).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+    }
+    assert_eq!(vfs.lock(&root.join("dir")).unwrap_err().kind(), ErrorKind::IsADirectory);
     // A path may end in a separator, and hold `.` and `..`.
     assert_eq!(names(vfs, &root.join("dir/")), ["inner"]);
     assert_eq!(get(vfs, &root.join("./dir/../file")), b"12345");

@@ -59,7 +59,8 @@ pub trait Vfs: fmt::Debug + Send + Sync + 'static {
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
     /// Creates a file that must not exist, for reading and writing, mode 0600.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
-    /// Opens a file that must exist.
+    /// Opens a file that must exist, and must be a regular one: a folder, a pipe or a
+    /// device is an error, at once.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn VfsFile>>;
     /// Gives a file or folder another name, in place of what has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -58,6 +58,7 @@ impl Vfs for OsVfs {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn VfsFile>> {
+        check_regular(&fs::metadata(path)?)?;
         open_file(OpenOptions::new().read(true).write(access == Access::ReadWrite), path)
     }
 
@@ -81,6 +82,11 @@ impl Vfs for OsVfs {
 
     #[expect(clippy::disallowed_methods, reason = "this is the vfs")]
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        match fs::metadata(path) {
+            Ok(found) => check_regular(&found)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = private(&mut options).open(path)?;
@@ -218,6 +224,21 @@ impl VfsFile for OsFile {
     }
 }
 
+/// Refuses what is no regular file before it is opened: a pipe would wait for somebody
+/// at its other end, and opening a device can have effects of its own. It is looked at
+/// by name, not opened without blocking, which a lease on a regular file would refuse.
+fn check_regular(found: &fs::Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let (kind, sort) = if found.is_dir() {
+        (io::ErrorKind::IsADirectory, "a folder")
+    } else {
+        (io::ErrorKind::InvalidInput, platform::sort(found.file_type()))
+    };
+    Err(io::Error::new(kind, format!("it is {sort}, not a regular file")))
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the vfs")]
 fn open_file(options: &OpenOptions, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
     let file = options.open(path)?;
@@ -256,7 +277,7 @@ mod platform {
     use rustix::io::Errno;
 
     use super::Patience;
-    pub(super) use super::portable::{read_at, sync_dir, write_at};
+    pub(super) use super::portable::{read_at, sort, sync_dir, write_at};
 
     /// Added to the nice value of a thread that can wait: a third, or a tenth, of the
     /// processor time of a thread at nice 0 that wants the same core.
@@ -328,7 +349,7 @@ mod platform {
     use std::path::Path;
 
     use super::Patience;
-    pub(super) use super::portable::{random, read_at, sync_dir, write_at};
+    pub(super) use super::portable::{random, read_at, sort, sync_dir, write_at};
 
     pub(super) fn allocate(_: &File, _: u64) -> io::Result<bool> {
         Ok(false)
@@ -349,7 +370,7 @@ mod platform {
 }
 
 mod portable {
-    use std::fs::File;
+    use std::fs::{File, FileType};
     use std::hash::{BuildHasher, RandomState};
     use std::io;
     use std::path::Path;
@@ -366,6 +387,23 @@ mod portable {
         return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
         #[cfg(windows)]
         return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
+    }
+
+    /// What a name that is neither a file nor a folder is the name of.
+    pub(super) fn sort(found: FileType) -> &'static str {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::FileTypeExt;
+            if found.is_fifo() {
+                return "a named pipe";
+            } else if found.is_socket() {
+                return "a socket";
+            } else if found.is_char_device() || found.is_block_device() {
+                return "a device";
+            }
+        }
+        let _ = found;
+        "something else"
     }
 
     /// A folder cannot be opened as a file on Windows, where names are durable

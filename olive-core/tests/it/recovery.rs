@@ -1,3 +1,4 @@
 //! Recovery on the simulated disk: kills, power cuts, and folders that are not whole.
 
 mod folders;
+mod strange_files;
