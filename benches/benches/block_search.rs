@@ -62,7 +62,7 @@ fn block_search(c: &mut Criterion) {
 
 fn table() -> (tempfile::TempDir, Arc<Table>) {
     let dir = tempfile::tempdir().unwrap();
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let options = TableWriterOptions { block_bytes: 4096, filter_bits_per_key: 10 };
     let mut writer = TableWriter::create(&vfs, dir.path(), 1, options).unwrap();
     for i in 0..ENTRIES {
@@ -119,7 +119,7 @@ fn scan(table: &Arc<Table>) -> u64 {
 
 fn writes(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let options = TableWriterOptions { block_bytes: 4096, filter_bits_per_key: 10 };
     let keys: Vec<[u8; 17]> = (0..ENTRIES / 5).map(|i| key(3 * i)).collect();
     let mut group = c.benchmark_group("table");

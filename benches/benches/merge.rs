@@ -33,7 +33,7 @@ fn key(number: u64) -> [u8; 17] {
 }
 
 fn table(dir: &Path, file: u64, numbers: impl Iterator<Item = u64>) -> Arc<Table> {
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let options = TableWriterOptions { block_bytes: 4096, filter_bits_per_key: 10 };
     let mut writer = TableWriter::create(&vfs, dir, file, options).unwrap();
     for number in numbers {

@@ -31,7 +31,7 @@ struct Log {
 impl Log {
     fn new(io: SegmentIo) -> Log {
         let temp = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+        let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
         let dir = temp.path().to_path_buf();
         let first = Segment::create(&vfs, &dir, DATABASE, 1, 0, SEGMENT_BYTES, io).unwrap();
         let (writer, sync) = LogWriter::new(first, Arc::clone(&vfs));

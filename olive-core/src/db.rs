@@ -482,7 +482,7 @@ impl Options {
     /// As [`Db::open`]; and `InvalidArgument`: an option is out of its range, or there
     /// is no database and `create_if_missing` is false.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
-        open_on(self, Arc::new(OsVfs), path)
+        open_on(self, Arc::new(OsVfs::default()), path)
     }
 
     /// Opens the database in the folder `path` without writing anything, beside other
@@ -507,7 +507,7 @@ impl Options {
     /// `InvalidArgument`: there is no database. `Corruption`: also of tables, each of
     /// which is opened. `Unsupported`, `Io`.
     pub fn open_read_only(self, path: impl AsRef<Path>) -> Result<Db> {
-        open_read_only_on(self, Arc::new(OsVfs), path)
+        open_read_only_on(self, Arc::new(OsVfs::default()), path)
     }
 }
 

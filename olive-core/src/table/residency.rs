@@ -92,7 +92,7 @@ mod tests {
 
     /// A table that was just written, so it is in memory, of values of `len` bytes.
     fn table(dir: &Path, len: usize) -> Arc<Table> {
-        let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+        let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
         let options = TableWriterOptions { block_bytes: 4096, filter_bits_per_key: 10 };
         let mut writer = TableWriter::create(&vfs, dir, len as u64, options).unwrap();
         for i in 0..2 * LOOKS {

@@ -37,7 +37,7 @@ struct Folder {
 
 impl Folder {
     fn new() -> Folder {
-        Folder { dir: tempfile::tempdir().unwrap(), vfs: Arc::new(OsVfs), next: 1 }
+        Folder { dir: tempfile::tempdir().unwrap(), vfs: Arc::new(OsVfs::default()), next: 1 }
     }
 
     fn writer(&mut self, block_bytes: usize, filter_bits_per_key: u32) -> TableWriter {

@@ -12,7 +12,7 @@ use crate::vfs::{OsVfs, Vfs};
 
 /// Makes handles of tables whose files nobody reads.
 pub(crate) fn handles() -> impl FnMut(&TableMeta) -> Arc<Table> {
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let options =
         TableReadOptions { io: TableIo::Mapped, checksum_policy: ChecksumPolicy::FirstRead };
     move |meta| Table::new(Arc::clone(&vfs), Path::new("/none"), meta.clone(), options)

@@ -422,7 +422,7 @@ mod tests {
             let v = version(&tables[..size as usize]);
             let mut random = Random(1);
             let probes: Vec<_> = (0..100_000).map(|_| key(random.below(size * 200))).collect();
-            let vfs = OsVfs;
+            let vfs = OsVfs::default();
             let start = vfs.monotonic();
             let hits = probes.iter().filter(|p| v.find(6, p).is_some()).count();
             let find = vfs.monotonic() - start;

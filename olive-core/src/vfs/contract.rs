@@ -12,7 +12,7 @@ macro_rules! promises {
             $(#[test]
             fn $promise() {
                 let root = tempfile::tempdir().unwrap();
-                super::$promise(&crate::vfs::OsVfs, root.path());
+                super::$promise(&crate::vfs::OsVfs::default(), root.path());
             })*
         }
         mod sim {
@@ -249,7 +249,9 @@ fn a_lock_is_held_once_and_freed_by_its_guard(vfs: &dyn Vfs, root: &Path) {
     assert_eq!(names(vfs, root), ["LOCK"]);
     assert_eq!(vfs.lock(&path).unwrap_err().kind(), ErrorKind::WouldBlock);
     let other = vfs.lock(&root.join("OTHER")).unwrap();
+    vfs.sync_dir(root).unwrap();
     drop(guard);
+    vfs.sync_dir(root).unwrap();
     let again = vfs.lock(&path).unwrap();
     assert_eq!(vfs.lock(&path).unwrap_err().kind(), ErrorKind::WouldBlock);
     drop((again, other));
@@ -385,9 +387,9 @@ mod only_os {
         let root = tempfile::tempdir().unwrap();
         let (file, dir, lock) =
             (root.path().join("f"), root.path().join("d"), root.path().join("l"));
-        put(&OsVfs, &file, b"");
-        OsVfs.create_dir(&dir).unwrap();
-        let _guard = OsVfs.lock(&lock).unwrap();
+        put(&OsVfs::default(), &file, b"");
+        OsVfs::default().create_dir(&dir).unwrap();
+        let _guard = OsVfs::default().lock(&lock).unwrap();
         for (path, mode) in [(file, 0o600), (dir, 0o700), (lock, 0o600)] {
             assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, mode, "{path:?}");
         }
@@ -396,16 +398,16 @@ mod only_os {
     #[test]
     fn handles_say_which_file_they_are() {
         let root = tempfile::tempdir().unwrap();
-        let file = OsVfs.create(&root.path().join("named")).unwrap();
+        let file = OsVfs::default().create(&root.path().join("named")).unwrap();
         assert!(format!("{file:?}").contains("named"));
     }
 
     #[test]
     #[cfg(target_os = "linux")]
     fn the_reservation_of_tmpfs_is_honoured_and_that_of_proc_is_not() {
-        assert!(OsVfs.honours_reservation(Path::new("/dev/shm")));
-        assert!(!OsVfs.honours_reservation(Path::new("/proc")));
-        assert!(!OsVfs.honours_reservation(Path::new("/nowhere")));
+        assert!(OsVfs::default().honours_reservation(Path::new("/dev/shm")));
+        assert!(!OsVfs::default().honours_reservation(Path::new("/proc")));
+        assert!(!OsVfs::default().honours_reservation(Path::new("/nowhere")));
     }
 
     #[test]
@@ -416,7 +418,7 @@ mod only_os {
         for (patience, step) in [(Patience::Short, 5), (Patience::Long, 10)] {
             let lowered = std::thread::scope(|scope| {
                 let thread = scope.spawn(|| {
-                    OsVfs.lower_thread_priority(patience);
+                    OsVfs::default().lower_thread_priority(patience);
                     nice()
                 });
                 thread.join().unwrap()

@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod contract;
+mod folders;
 mod mmap;
 mod os;
 #[cfg(any(test, feature = "internals"))]
@@ -51,7 +52,8 @@ pub trait Vfs: fmt::Debug + Send + Sync + 'static {
     fn absolute(&self, path: &Path) -> io::Result<PathBuf>;
     /// Creates one folder; one that exists is an error.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Makes the names in `dir` durable.
+    /// Makes the names in `dir` durable. Where a lock in it is held, under the same path,
+    /// this needs no file descriptor: it cannot fail for want of one.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// The names in `dir`, in any order; a name that is not UTF-8 comes lossily.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::folders::{Folders, KeptFolder};
 use super::mmap::{MappedStores, Mapping, WeakStores};
 use super::{Access, LockGuard, Metadata, Patience, SharedMap, Vfs, VfsFile};
 use crate::sync::{Arc, OnceLock};
@@ -19,7 +20,10 @@ use crate::sync::{Arc, OnceLock};
 /// Files are created with mode 0600 and folders with mode 0700, since whoever
 /// can write into a mapped file can change what a reader has checked.
 #[derive(Debug, Default, Clone)]
-pub struct OsVfs;
+pub struct OsVfs {
+    /// Those that hold a lock.
+    folders: Folders,
+}
 
 impl Vfs for OsVfs {
     fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
@@ -34,7 +38,7 @@ impl Vfs for OsVfs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        platform::sync_dir(dir)
+        self.folders.sync(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -91,10 +95,16 @@ impl Vfs for OsVfs {
         options.read(true).write(true).create(true).truncate(false);
         let file = private(&mut options).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(OsLock { file, path: path.to_path_buf() })),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(e)) => Err(e),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(e)) => return Err(e),
         }
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let lock = OsLock { file, path: path.to_path_buf() };
+        Ok(Box::new(OsGuard { _lock: lock, _folder: self.folders.keep(dir)? }))
     }
 
     fn honours_reservation(&self, dir: &Path) -> bool {
@@ -122,14 +132,21 @@ impl Vfs for OsVfs {
     }
 }
 
+/// A lock, and its folder, kept open.
+#[derive(Debug)]
+struct OsGuard {
+    _lock: OsLock,
+    _folder: KeptFolder,
+}
+
+impl LockGuard for OsGuard {}
+
 /// The lock of `flock`: it belongs to this open file, so a second handle of the
 /// same process is kept out too, and it ends with the process.
 struct OsLock {
     file: File,
     path: PathBuf,
 }
-
-impl LockGuard for OsLock {}
 
 impl Drop for OsLock {
     /// A child that the process has forked and that has not come to its exec holds the
@@ -277,7 +294,7 @@ mod platform {
     use rustix::io::Errno;
 
     use super::Patience;
-    pub(super) use super::portable::{read_at, sort, sync_dir, write_at};
+    pub(super) use super::portable::{read_at, sort, write_at};
 
     /// Added to the nice value of a thread that can wait: a third, or a tenth, of the
     /// processor time of a thread at nice 0 that wants the same core.
@@ -349,7 +366,7 @@ mod platform {
     use std::path::Path;
 
     use super::Patience;
-    pub(super) use super::portable::{random, read_at, sort, sync_dir, write_at};
+    pub(super) use super::portable::{random, read_at, sort, write_at};
 
     pub(super) fn allocate(_: &File, _: u64) -> io::Result<bool> {
         Ok(false)
@@ -373,7 +390,6 @@ mod portable {
     use std::fs::{File, FileType};
     use std::hash::{BuildHasher, RandomState};
     use std::io;
-    use std::path::Path;
 
     pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]
@@ -406,16 +422,6 @@ mod portable {
         "something else"
     }
 
-    /// A folder cannot be opened as a file on Windows, where names are durable
-    /// by the file system's own log.
-    pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-        #[cfg(unix)]
-        #[expect(clippy::disallowed_methods, reason = "this is the vfs")]
-        return File::open(dir)?.sync_all();
-        #[cfg(not(unix))]
-        return std::fs::metadata(dir).map(drop);
-    }
-
     /// The standard library seeds its hash maps from the system's randomness.
     pub(super) fn random() -> u64 {
         RandomState::new().hash_one(0)
@@ -429,7 +435,7 @@ mod tests {
     #[test]
     fn zeros_stand_in_for_a_reservation_and_touch_no_byte() {
         let root = tempfile::tempdir().unwrap();
-        let file = OsVfs.create(&root.path().join("a")).unwrap();
+        let file = OsVfs::default().create(&root.path().join("a")).unwrap();
         super::super::write_all_at(&*file, 0, &[7; 1000]).unwrap();
         fill_with_zeros(&*file, 150_000).unwrap();
         fill_with_zeros(&*file, 10).unwrap();

@@ -1,4 +1,5 @@
 //! Calls of the system that fail: an error or a right answer, and nothing lost.
 
+mod descriptors;
 mod disk_full;
 mod poison;

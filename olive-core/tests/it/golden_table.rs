@@ -44,7 +44,7 @@ fn dumped() -> Vec<u8> {
 }
 
 fn write(dir: &Path) -> (TableMeta, Vec<u8>) {
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let options = TableWriterOptions { block_bytes: 140, filter_bits_per_key: 10 };
     let mut writer = TableWriter::create(&vfs, dir, 1, options).unwrap().with_id(TABLE_ID);
     for (key, tag, value) in entries() {
@@ -71,7 +71,7 @@ fn the_writer_gives_the_documented_bytes() {
 #[test]
 fn the_documented_bytes_read_as_the_example_says() {
     let dir = tempfile::tempdir().unwrap();
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let (meta, _) = write(dir.path());
     let meta = TableMeta { number: 2, ..meta };
     let file = vfs.create(&dir.path().join("000002.sst")).unwrap();

@@ -79,7 +79,7 @@ fn the_decoder_reads_the_golden_bytes() {
 #[test]
 fn the_golden_segment_is_replayed() {
     let temp = tempfile::tempdir().unwrap();
-    let file = OsVfs.create(&temp.path().join("000005.wal")).unwrap();
+    let file = OsVfs::default().create(&temp.path().join("000005.wal")).unwrap();
     write_all_at(&*file, 0, &golden()).unwrap();
     let plan = ReplayPlan {
         dir: temp.path(),
@@ -91,7 +91,7 @@ fn the_golden_segment_is_replayed() {
         mode: RecoveryMode::Strict,
     };
     let mut records = Vec::new();
-    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs);
+    let vfs: Arc<dyn Vfs> = Arc::new(OsVfs::default());
     let answer = replay(&*vfs, &plan, &mut |_, _| {}, &mut |record| {
         records.push((record.first, record.count, record.payload.to_vec()));
         Ok(())

@@ -124,7 +124,7 @@ fn model_short() {
 #[ignore = "long: 10,000 cases, about 6 minutes in release"]
 fn model_long() {
     let tally = Tally::new("model-long");
-    run_cases(&tally, LONG_CASES, &LONG_OPS, seed(OsVfs.random()));
+    run_cases(&tally, LONG_CASES, &LONG_OPS, seed(OsVfs::default().random()));
     tally.close();
     assert!(tally.count("operations") >= LONG_CASES * 200);
     for event in EVENTS {
@@ -271,7 +271,7 @@ impl Watched {
 }
 
 fn now() -> Duration {
-    OsVfs.monotonic()
+    OsVfs::default().monotonic()
 }
 
 fn splitmix(seed: u64) -> u64 {

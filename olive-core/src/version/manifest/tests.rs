@@ -14,7 +14,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
-        Fixture { dir: tempfile::tempdir().unwrap(), vfs: Arc::new(OsVfs) }
+        Fixture { dir: tempfile::tempdir().unwrap(), vfs: Arc::new(OsVfs::default()) }
     }
 
     fn dir(&self) -> &Path {

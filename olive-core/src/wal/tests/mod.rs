@@ -32,7 +32,7 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn new() -> Disk {
         let temp = tempfile::tempdir().unwrap();
-        Disk { dir: temp.path().to_path_buf(), _temp: temp, vfs: Arc::new(OsVfs) }
+        Disk { dir: temp.path().to_path_buf(), _temp: temp, vfs: Arc::new(OsVfs::default()) }
     }
 
     pub(super) fn segment(

@@ -111,7 +111,7 @@ impl World {
         let root = dir.as_ref().map_or(PathBuf::from("/"), |dir| dir.path().to_path_buf());
         let vfs: Arc<dyn Vfs> = match &sim {
             Some(sim) => Arc::new(sim.clone()),
-            None => Arc::new(OsVfs),
+            None => Arc::new(OsVfs::default()),
         };
         let mut world = World {
             set,
