@@ -395,6 +395,11 @@ impl Db {
     /// takes no room of its own at first; on another file system they are copied.
     /// Writers go on. A relative path is taken from the working folder as it is now.
     ///
+    /// It is made in the folder `PATH.checkpoint-tmp` beside it and gets its name when it
+    /// is whole. What a crash left of a checkpoint in that folder is cleared, and nothing
+    /// else: a file `CHECKPOINT.tmp`, which goes when the folder gets its name or is opened
+    /// as a database, marks it, and it holds only such files as a checkpoint makes.
+    ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let db = olive_core::Db::open(dir.path().join("db"))?;
@@ -407,7 +412,11 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// `InvalidArgument`: `path` exists. `DiskFull`, `Io`: nothing is left of it.
+    /// `InvalidArgument`: `path` exists; or `PATH.checkpoint-tmp` does, and is a link, a
+    /// file, a database, or a folder with other things in it: nothing is changed, and it is
+    /// for the caller to remove. `Conflict`: another checkpoint to `path` is under way.
+    /// `DiskFull`, `Io`: nothing is left of it, but for an `Io` that says that the folder
+    /// above could not be synced: then it is there, and may be gone after a power cut.
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.engine().checkpoint(path.as_ref())
     }

@@ -3,20 +3,23 @@
 //! All that was written before the call is flushed, so that the checkpoint is
 //! tables alone: no log segment, least of all a live one, is shared. The tables of
 //! one version are linked (or copied, where the other folder is on another file
-//! system) into a temporary folder beside the target, which gets a manifest and a
-//! CURRENT of its own, is synced, and is renamed.
+//! system) into a temporary folder beside the target (`temporary.rs`), which gets a
+//! manifest and a CURRENT of its own, is synced, and is renamed.
+
+mod temporary;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Engine;
 use super::folder::absolute;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::edit::VersionEdit;
-use crate::format::file_names::{FileKind, LOCK};
+use crate::format::file_names::FileKind;
 use crate::key::SeqNo;
 use crate::version::{Manifest, Version};
-use crate::vfs::{Access, LockGuard, Vfs, uninterrupted, write_all_at};
+use crate::vfs::{Access, Vfs, uninterrupted, write_all_at};
+use temporary::Temporary;
 
 const COPY_BYTES: usize = 1 << 20;
 
@@ -33,54 +36,12 @@ impl Engine {
             let text = format!("{} exists: a checkpoint makes a new folder", target.display());
             return Err(Error::invalid(text));
         }
-        let temporary = temporary_beside(target)?;
-        let lock = self.claim(&temporary)?;
-        let result = self.fill_checkpoint(&temporary).and_then(|()| {
-            self.vfs
-                .rename(&temporary, target)
-                .map_err(|e| Error::io("rename to its place", target, e))
-        });
-        if let Err(error) = result {
-            remove_folder(&*self.vfs, &temporary);
+        let temporary = Temporary::claim(&self.vfs, target)?;
+        if let Err(error) = self.fill_checkpoint(temporary.path()) {
+            temporary.give_up();
             return Err(error);
         }
-        drop(lock);
-        let parent = parent_of(target);
-        self.vfs.sync_dir(&parent).map_err(|e| Error::io("sync the folder", &parent, e))
-    }
-
-    /// Makes the temporary folder, or clears what a checkpoint left there that a crash
-    /// has cut; one that is under way holds the lock that the folder will have as a
-    /// database.
-    fn claim(&self, temporary: &Path) -> Result<Box<dyn LockGuard>> {
-        match self.vfs.create_dir(temporary) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(Error::io("create the folder", temporary, e)),
-        }
-        let path = temporary.join(LOCK);
-        let lock = self.vfs.lock(&path).map_err(|e| match e.kind() {
-            io::ErrorKind::WouldBlock => {
-                let text = format!("another checkpoint is filling {}", temporary.display());
-                Error::new(ErrorKind::Conflict, text)
-            }
-            _ => Error::io("lock", &path, e),
-        });
-        let cleared = lock.and_then(|lock| {
-            let io = |e| Error::io("clear the folder", temporary, e);
-            for name in self.vfs.list(temporary).map_err(io)? {
-                if name != LOCK {
-                    self.vfs.unlink(&temporary.join(name)).map_err(io)?;
-                }
-            }
-            Ok(lock)
-        });
-        if let Err(error) = &cleared
-            && error.kind() != ErrorKind::Conflict
-        {
-            remove_folder(&*self.vfs, temporary);
-        }
-        cleared
+        temporary.name(target)
     }
 
     fn fill_checkpoint(&self, dir: &Path) -> Result<()> {
@@ -126,15 +87,6 @@ fn parent_of(path: &Path) -> PathBuf {
     }
 }
 
-fn temporary_beside(target: &Path) -> Result<PathBuf> {
-    let Some(name) = target.file_name() else {
-        return Err(Error::invalid(format!("{} is no name for a folder", target.display())));
-    };
-    let mut name = name.to_os_string();
-    name.push(".checkpoint-tmp");
-    Ok(parent_of(target).join(name))
-}
-
 fn link_or_copy(vfs: &dyn Vfs, from: &Path, to: &Path) -> Result<()> {
     match vfs.hard_link(from, to) {
         Ok(()) => Ok(()),
@@ -168,14 +120,4 @@ fn copy(vfs: &dyn Vfs, from: &Path, to: &Path) -> Result<()> {
         offset += read as u64;
     }
     target.sync().map_err(|e| Error::io("sync", to, e))
-}
-
-/// Removes a checkpoint that did not end.
-fn remove_folder(vfs: &dyn Vfs, dir: &Path) {
-    for name in vfs.list(dir).unwrap_or_default() {
-        let _ = vfs.unlink(&dir.join(name));
-    }
-    if let Err(error) = vfs.remove_dir(dir) {
-        log::warn!("cannot remove {}: {error}", dir.display());
-    }
 }

@@ -271,7 +271,7 @@ fn switch_over(
         FileKind::Segment(number) => number == segment_number,
         FileKind::Manifest(number) => number == manifest_number,
         FileKind::Current | FileKind::Lock => true,
-        FileKind::CurrentTmp => false,
+        FileKind::CurrentTmp | FileKind::CheckpointTmp => false,
     };
     remove_orphans(&**vfs, dir, &kept);
     let (log, sync) = LogWriter::new(segment, Arc::clone(vfs));

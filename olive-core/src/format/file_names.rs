@@ -3,6 +3,7 @@
 //! ```text
 //! CURRENT            the name of the manifest in force, and a newline
 //! CURRENT.tmp        the next CURRENT, before it is renamed
+//! CHECKPOINT.tmp     the folder is one that a checkpoint makes, before it is renamed
 //! LOCK               held by the process that has the database open
 //! MANIFEST-000007    a manifest: JSON lines
 //! 000008.wal         a log segment
@@ -16,6 +17,8 @@
 pub const CURRENT: &str = "CURRENT";
 /// Where the next CURRENT is written before it is renamed.
 pub const CURRENT_TMP: &str = "CURRENT.tmp";
+/// Marks a folder that a checkpoint is making, or has left unfinished.
+pub const CHECKPOINT_TMP: &str = "CHECKPOINT.tmp";
 /// The file whose lock marks the database as open.
 pub const LOCK: &str = "LOCK";
 
@@ -29,6 +32,8 @@ pub enum FileKind {
     Current,
     /// Left by a switch of CURRENT that did not end.
     CurrentTmp,
+    /// The mark of a checkpoint that has not ended.
+    CheckpointTmp,
     /// The lock.
     Lock,
     /// A manifest of this number.
@@ -46,6 +51,7 @@ impl FileKind {
         match name {
             CURRENT => return Some(FileKind::Current),
             CURRENT_TMP => return Some(FileKind::CurrentTmp),
+            CHECKPOINT_TMP => return Some(FileKind::CheckpointTmp),
             LOCK => return Some(FileKind::Lock),
             _ => {}
         }
@@ -67,6 +73,7 @@ impl FileKind {
         match self {
             FileKind::Current => CURRENT.to_owned(),
             FileKind::CurrentTmp => CURRENT_TMP.to_owned(),
+            FileKind::CheckpointTmp => CHECKPOINT_TMP.to_owned(),
             FileKind::Lock => LOCK.to_owned(),
             FileKind::Manifest(number) => format!("MANIFEST-{number:06}"),
             FileKind::Segment(number) => format!("{number:06}.wal"),
@@ -99,6 +106,7 @@ mod tests {
         for kind in [
             FileKind::Current,
             FileKind::CurrentTmp,
+            FileKind::CheckpointTmp,
             FileKind::Lock,
             FileKind::Manifest(1),
             FileKind::Segment(999_999),

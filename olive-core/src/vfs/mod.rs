@@ -41,8 +41,10 @@ pub struct Metadata {
     pub len: u64,
     /// Bytes of blocks that the file takes on disk.
     pub allocated_bytes: u64,
-    /// Whether it is a folder.
+    /// Whether it is a folder, or a link to one.
     pub is_dir: bool,
+    /// Whether the name is that of a symbolic link; the rest is told of what it leads to.
+    pub is_link: bool,
 }
 
 /// A file system, a clock and a source of randomness.

@@ -48,12 +48,15 @@ impl Vfs for OsVfs {
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        let found = fs::metadata(path)?;
+        let named = fs::symlink_metadata(path)?;
+        let is_link = named.is_symlink();
+        let found = if is_link { fs::metadata(path)? } else { named };
         let is_dir = found.is_dir();
         Ok(Metadata {
             len: if is_dir { 0 } else { found.len() },
             allocated_bytes: platform::allocated_bytes(&found),
             is_dir,
+            is_link,
         })
     }
 

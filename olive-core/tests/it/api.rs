@@ -4,6 +4,7 @@ mod again;
 mod bad_input;
 mod basics;
 mod checkpoint;
+mod checkpoint_leftovers;
 mod concurrent;
 mod gaps;
 mod handles;

@@ -100,7 +100,10 @@ impl<'a> Checker<'a> {
         // A torn last write was not acknowledged yet.
         let done = if let CrashMode::Torn { .. } = mode { at.max(1) - 1 } else { at };
         if !self.seen.contains_key(&hash) {
-            let outcome = self.checkpoints(&image).and_then(|()| self.recover(&image));
+            let outcome = self
+                .checkpoints(&image)
+                .and_then(|()| self.leftover(&image))
+                .and_then(|()| self.recover(&image));
             self.count(if outcome.is_ok() { "recovered" } else { "refused" });
             self.seen.insert(hash, outcome);
         }
@@ -116,6 +119,21 @@ impl<'a> Checker<'a> {
             return Ok(());
         }
         Err(format!("it may hold state {allowed:?}, and holds {states:?}"))
+    }
+
+    /// What a checkpoint left that did not end is in the way of no other.
+    fn leftover(&mut self, image: &SimVfs) -> Result<(), String> {
+        let names = image.list(Path::new("/")).map_err(|e| e.to_string())?;
+        let Some(target) = names.iter().find_map(|name| name.strip_suffix(UNFINISHED)) else {
+            return Ok(());
+        };
+        self.count("checkpoints again");
+        let copy = image.kill_now();
+        quietly(|| {
+            let db = open_sim(self.run.setup.options(), &copy)
+                .map_err(|e| format!("open is refused: {e}"))?;
+            db.checkpoint(format!("/{target}")).map_err(|e| format!("{target} again: {e}"))
+        })
     }
 
     /// The states that the image is found in, after all that can be asked of it.
@@ -154,6 +172,9 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 }
+
+/// Folders that a checkpoint makes before they get their names.
+const UNFINISHED: &str = ".checkpoint-tmp";
 
 fn open_and_close(image: &SimVfs, run: &Recording) -> Result<Model, String> {
     let failed = |e: olive_core::Error| e.to_string();

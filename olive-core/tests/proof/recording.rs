@@ -231,7 +231,7 @@ pub(crate) fn leftovers(vfs: &SimVfs, dir: &str) -> Result<Vec<String>, String> 
         }
         Some(FileKind::Manifest(number)) => number == manifest.number,
         Some(FileKind::Current | FileKind::Lock) => true,
-        Some(FileKind::CurrentTmp) | None => false,
+        Some(FileKind::CurrentTmp | FileKind::CheckpointTmp) | None => false,
     };
     let mut names = vfs.list(dir).map_err(|e| e.to_string())?;
     names.retain(|name| !needed(name));

@@ -39,7 +39,10 @@ impl Scratch {
 fn read_tree(dir: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in std::fs::read_dir(dir).expect("a folder") {
         let path = entry.expect("an entry").path();
-        if path.is_dir() {
+        if path.is_symlink() {
+            let target = std::fs::read_link(&path).expect("a link");
+            found.insert(path, target.into_os_string().into_encoded_bytes());
+        } else if path.is_dir() {
             found.insert(path.join(""), Vec::new());
             read_tree(&path, found);
         } else {

@@ -50,6 +50,7 @@ impl Vfs for SimVfs {
             len: len.unwrap_or(0),
             allocated_bytes: len.unwrap_or(0).next_multiple_of(BLOCK_BYTES),
             is_dir: len.is_none(),
+            is_link: false,
         })
     }
 
