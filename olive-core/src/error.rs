@@ -35,7 +35,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// An argument or an option is out of its range.
     InvalidArgument,
-    /// The files need a newer version, or a feature that this one lacks.
+    /// The files need a newer version, or a feature that this one lacks; or all file or
+    /// sequence numbers are used.
     Unsupported,
     /// The call collides with another that is under way.
     Conflict,

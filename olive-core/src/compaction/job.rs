@@ -36,15 +36,15 @@ pub struct JobContext<'a> {
     /// When the oldest tombstone of the sources was written, in milliseconds since
     /// 1970; `None`: they are new.
     pub oldest_tombstone_ms: Option<u64>,
-    /// Gives fresh file numbers.
-    pub next_number: &'a (dyn Fn() -> u64 + Sync),
+    /// Gives fresh file numbers, as long as there are any.
+    pub next_number: &'a (dyn Fn() -> Result<u64> + Sync),
     /// Whether the job should end early, without a result.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl JobContext<'_> {
     fn create_table(&self) -> Result<TableWriter> {
-        let number = (self.next_number)();
+        let number = (self.next_number)()?;
         let mut writer = TableWriter::create(self.vfs, self.dir, number, self.tables)?;
         if let Some(ms) = self.oldest_tombstone_ms {
             writer.note_tombstone_time(ms);

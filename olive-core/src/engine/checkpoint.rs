@@ -62,7 +62,7 @@ impl Engine {
             link_or_copy(&*self.vfs, &self.dir.join(&name), &dir.join(&name))?;
         }
         let flushed = flushed.unwrap_or_else(|| self.published());
-        let number = self.next_number();
+        let number = self.next_number()?;
         let state = checkpoint_state(&view.version, flushed, number);
         Manifest::create_unseen(&self.vfs, dir, number, self.database, &state)
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::VersionEdit;
 use crate::format::file_names::FileKind;
 use crate::key::SeqNo;
-use crate::sync::{Arc, Ordering};
+use crate::sync::Arc;
 use crate::table::Table;
 use crate::version::{Manifest, Version};
 
@@ -41,7 +41,7 @@ impl Engine {
         let mut guard = self.manifest.lock();
         let Some(records) = guard.as_mut() else { return Err(self.closed_error()) };
         self.check_poison()?;
-        edit.next_file = Some(self.next_file.load(Ordering::Relaxed));
+        edit.next_file = Some(self.numbers.next());
         let version = Arc::clone(&self.view.load().version);
         let gone = removed_tables(&version, &edit);
         let next = version
@@ -150,13 +150,13 @@ impl Engine {
         version: &Version,
         clean_segment: Option<u64>,
     ) -> Result<()> {
-        let number = self.next_number();
+        let number = self.next_number()?;
         let state = VersionEdit {
             added: version.tables().map(|(level, t)| (level, t.meta().clone())).collect(),
             oldest_segment: Some(records.oldest_segment),
             flushed_seq: Some(records.flushed_seq),
             last_seq: Some(self.published()),
-            next_file: Some(self.next_file.load(Ordering::Relaxed)),
+            next_file: Some(self.numbers.next()),
             clean_segment,
             unknown: records.manifest.unknown().clone(),
             ..VersionEdit::default()

@@ -36,6 +36,7 @@ mod inspect;
 mod install;
 mod maintenance;
 mod multi_get;
+mod numbers;
 mod open;
 mod passed;
 mod read;
@@ -72,6 +73,7 @@ use counters::Counters;
 use gaps::Gaps;
 use hold::Stalls;
 use install::Records;
+use numbers::FileNumbers;
 use passed::Passed;
 pub(crate) use read::{Hit, Scan, bounds_of, bounds_of_prefix};
 pub(crate) use snapshots::HeldSeq;
@@ -123,7 +125,7 @@ pub(crate) struct Engine {
     /// Tables in which little of a dropped keyspace was found: see `dropped.rs`.
     shrunk: Mutex<HashSet<(u64, KeyspaceId)>>,
     snapshots: Snapshots,
-    next_file: AtomicU64,
+    numbers: FileNumbers,
 
     gauge: ArenaGauge,
     counters: Counters,
@@ -259,8 +261,8 @@ impl Engine {
         self.snapshots.release(held);
     }
 
-    fn next_number(&self) -> u64 {
-        self.next_file.fetch_add(1, Ordering::Relaxed)
+    fn next_number(&self) -> Result<u64> {
+        self.numbers.take()
     }
 
     fn now(&self) -> Duration {

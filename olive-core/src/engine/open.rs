@@ -184,7 +184,7 @@ impl Engine {
         let highest = self.tree.lock().segments.iter().map(|&(number, _)| number).max();
         let edit = VersionEdit {
             last_seq: Some(self.published()),
-            next_file: Some(self.next_file.load(Ordering::Relaxed)),
+            next_file: Some(self.numbers.next()),
             clean_segment: highest,
             ..VersionEdit::default()
         };
@@ -382,7 +382,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         drops_synced: AtomicU64::new(0),
         shrunk: Mutex::default(),
         snapshots: super::Snapshots::default(),
-        next_file: AtomicU64::new(parts.next_file),
+        numbers: super::FileNumbers::running(dir, parts.next_file),
         gauge: parts.gauge,
         counters: Counters::new(),
         work: WorkCounters::default(),

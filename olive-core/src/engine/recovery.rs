@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use super::folder::remove_orphans;
+use super::numbers::{FileNumbers, first_of_open};
 use super::open::empty_state;
 use super::{arena_bytes, read_options, writer_options};
 use crate::batch::Ops;
@@ -19,7 +20,7 @@ use crate::internal_iter::InternalIter;
 use crate::key::{InternalKey, SeqNo, Tag};
 use crate::memtable::{ArenaGauge, Memtable, RunBuilder};
 use crate::options::{Maintenance, Options, RecoveryProgress};
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, Mutex};
 use crate::table::Table;
 use crate::version::{Manifest, ManifestState, Source, Version};
 use crate::vfs::Vfs;
@@ -32,7 +33,7 @@ pub(super) struct Recovered {
     pub(super) last_seq: SeqNo,
     /// The first number that recovery gave to a file of its own.
     pub(super) first_new: u64,
-    /// Above every number that stands in the folder.
+    /// Above every number that is in use.
     pub(super) next_file: u64,
     /// What was cut off or skipped.
     pub(super) dropped: Vec<String>,
@@ -77,10 +78,10 @@ pub(super) fn recover(
 ) -> Result<Recovered> {
     check_numbers(dir, &manifest)?;
     let found = Folder::list(&**vfs, dir)?;
+    let first_new = first_of_open(dir, &manifest, found.highest)?;
     let version = tree_of(options, vfs, dir, &manifest)?;
-    let first_new = found.highest.max(manifest.state.next_file.unwrap_or(1)) + 1;
-    let next_file = AtomicU64::new(first_new);
-    let next_number = || next_file.fetch_add(1, Ordering::Relaxed);
+    let numbers = FileNumbers::opening(dir, first_new);
+    let next_number = || numbers.take();
     let context = JobContext {
         vfs,
         dir,
@@ -114,7 +115,7 @@ pub(super) fn recover(
             Table::new(Arc::clone(vfs), dir, meta.clone(), read_options(options))
         })
         .map_err(|what| Error::new(ErrorKind::Corruption, what))?;
-    Ok(finish(manifest, version, replayed, first_new, next_file.into_inner()))
+    Ok(finish(manifest, version, replayed, first_new, numbers.next()))
 }
 
 /// Replays into a sink.
@@ -248,7 +249,9 @@ fn read_as_it_is(
     if !gather.run.is_empty() {
         memtables.push(in_memory(gather.run, gauge)?);
     }
-    let next_file = found.highest + 1;
+    // For the manifest of a checkpoint, which has the tables and nothing else of the folder.
+    let last_table = version.tables().map(|(_, table)| table.meta().number).max().unwrap_or(0);
+    let next_file = manifest.state.next_file.unwrap_or(1).max(last_table + 1);
     Ok((finish(manifest, version, replayed, next_file, next_file), memtables))
 }
 
@@ -330,7 +333,8 @@ fn tree_of(
 struct Folder {
     /// Ascending.
     segments: Vec<u64>,
-    highest: u64,
+    /// The one with the highest number.
+    highest: Option<FileKind>,
 }
 
 impl Folder {
@@ -345,7 +349,7 @@ impl Folder {
             })
             .collect();
         segments.sort_unstable();
-        let highest = kinds.iter().filter_map(|kind| kind.number()).max().unwrap_or(0);
+        let highest = kinds.into_iter().max_by_key(|kind| kind.number());
         Ok(Folder { segments, highest })
     }
 }

@@ -131,8 +131,9 @@ impl Engine {
             // What has no zeros to be written gains nothing from a file that is there.
             self.release_spare_segment();
         }
+        // Before the spare one is taken: without a number it stays.
+        let (vfs, dir, number) = (&self.vfs, &self.dir, self.next_number()?);
         let spare = self.tree.lock().spare_segment.take_if(|spare| spare.1 == len);
-        let (vfs, dir, number) = (&self.vfs, &self.dir, self.next_number());
         let database = self.database;
         match spare {
             Some((spare, _)) => {

@@ -24,6 +24,9 @@ pub const LOCK: &str = "LOCK";
 
 /// The largest number of a file.
 pub const FILE_NUMBER_MAX: u64 = u32::MAX as u64;
+/// So many of the last numbers are left for opens: a database that is running does not
+/// use them.
+pub const FILE_NUMBERS_RESERVED: u64 = 1 << 20;
 
 /// What a file of a database folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

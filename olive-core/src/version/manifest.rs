@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use super::replay::Replay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::{DatabaseId, Unknown, VersionEdit};
-use crate::format::file_names::{CURRENT, CURRENT_TMP, FileKind};
+use crate::format::file_names::{CURRENT, CURRENT_TMP, FILE_NUMBER_MAX, FileKind};
 use crate::format::manifest_line::{Body, Header, Line, checksum_holds, decode_line, encode_line};
 use crate::sync::Arc;
 use crate::vfs::{Vfs, VfsFile, read_file, write_all_at};
@@ -97,7 +97,8 @@ impl Manifest {
     /// Every kind but `Poisoned`: CURRENT is as it was, before and after a crash, and
     /// a try with another number may follow. `Poisoned`: a sync failed, or the
     /// rename in a way that leaves its outcome open; CURRENT names the old or the new
-    /// manifest, and nothing more may be written.
+    /// manifest, and nothing more may be written. `InvalidArgument`: the number, or a
+    /// table of the state, is one that readers refuse; nothing was written.
     pub fn create(
         vfs: &Arc<dyn Vfs>,
         dir: &Path,
@@ -106,6 +107,7 @@ impl Manifest {
         state: &VersionEdit,
     ) -> Result<Manifest> {
         let path = dir.join(FileKind::Manifest(number).name());
+        check_number(&path, number)?;
         check(&path, state)?;
         let created = write_whole(vfs, &path, number, database, state)
             // Its name, and those of the files that it names, before CURRENT is.
@@ -141,6 +143,7 @@ impl Manifest {
         state: &VersionEdit,
     ) -> Result<()> {
         let path = dir.join(FileKind::Manifest(number).name());
+        check_number(&path, number)?;
         check(&path, state)?;
         write_whole(vfs, &path, number, database, state)?;
         switch_current(&**vfs, dir, number)
@@ -339,6 +342,15 @@ fn missing_file(vfs: &dyn Vfs, dir: &Path, replay: &Replay) -> Result<Option<Str
         }
     }
     Ok(None)
+}
+
+/// Refuses a manifest whose name no reader takes: CURRENT must not name it.
+fn check_number(path: &Path, number: u64) -> Result<()> {
+    if (1..=FILE_NUMBER_MAX).contains(&number) {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Error::invalid(format!("{path} is refused: numbers are 1 to {FILE_NUMBER_MAX}")))
 }
 
 /// Refuses an edit with a table that a reader would refuse.

@@ -2,3 +2,4 @@
 
 mod folders;
 mod strange_files;
+mod numbers;

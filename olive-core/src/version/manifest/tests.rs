@@ -344,3 +344,26 @@ fn a_left_over_current_tmp_is_in_nobodys_way() {
     assert_eq!(f.read().unwrap().number, 7);
     assert!(f.vfs.open(&f.dir().join("CURRENT.tmp"), Access::Read).is_err());
 }
+
+#[test]
+fn a_number_that_no_reader_takes_is_refused_and_nothing_is_written() {
+    let fixture = Fixture::new();
+    fixture.create(7, &base());
+    let names = || {
+        let mut names = fixture.vfs.list(fixture.dir()).unwrap();
+        names.sort();
+        names
+    };
+    let before = (fixture.bytes("CURRENT"), names());
+    for number in [0, FILE_NUMBER_MAX + 1] {
+        for create in [
+            |f: &Fixture, n| Manifest::create(&f.vfs, f.dir(), n, DATABASE, &base()).map(drop),
+            |f: &Fixture, n| Manifest::create_unseen(&f.vfs, f.dir(), n, DATABASE, &base()),
+        ] {
+            let error = create(&fixture, number).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.to_string().contains(&FileKind::Manifest(number).name()), "{error}");
+            assert_eq!((fixture.bytes("CURRENT"), names()), before);
+        }
+    }
+}
