@@ -136,7 +136,7 @@ pub(crate) enum Command {
     ///     {"op":"delete","key":"plum"}
     ///
     /// Without "op" it is a put, so that what `scan --format json` writes can be read.
-    /// Empty lines are ignored. One batch is at most 65 MiB.
+    /// Empty lines are ignored. One batch is at most 65 MiB, one line 390 MiB.
     #[command(verbatim_doc_comment)]
     Batch {
         /// The file; - is standard input

@@ -7,6 +7,7 @@ use olive_client::protocol::{BODY_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use serde::Deserialize;
 
 use crate::bytes::from_hex;
+use crate::lines::Lines;
 
 const FORM: &str = r#"a line is {"op":"put","key":"...","value":"..."} or {"op":"delete","key":"..."}, with key_hex and value_hex for other bytes than text"#;
 
@@ -29,20 +30,18 @@ enum Op {
     Delete,
 }
 
-/// Reads all operations of `input`.
+/// Reads all operations of `input`, which is called `name`.
 ///
 /// # Errors
 ///
-/// The line that is no operation, or that is over a limit, and what is wrong with it.
-pub(crate) fn read(mut input: impl BufRead) -> Result<WriteBatch, String> {
+/// The line that is no operation, or that is over a limit, and what is wrong with it; or
+/// why `input` cannot be read.
+pub(crate) fn read(name: &str, input: impl BufRead) -> Result<WriteBatch, String> {
     let mut batch = WriteBatch::new();
-    let mut line = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        if input.read_until(b'\n', &mut line).map_err(|error| error.to_string())? == 0 {
-            break;
-        }
-        push(&mut batch, line.trim_ascii()).map_err(|why| format!("line {number}: {why}"))?;
+    let mut lines = Lines::of(input);
+    while let Some((number, line)) = lines.next_line().map_err(|broken| broken.told(name))? {
+        push(&mut batch, line.trim_ascii())
+            .map_err(|why| format!("{name}, line {number}: {why}"))?;
     }
     Ok(batch)
 }
@@ -119,9 +118,9 @@ mod tests {
 {"op":"delete","key":"\u00e4"}"#;
         let mut expected = WriteBatch::new();
         expected.put("a", "1").put([0, 0xff], "\n").put("", "").delete("ä");
-        let batch = read(&lines[..]).unwrap();
+        let batch = read("it", &lines[..]).unwrap();
         assert_eq!(format!("{batch:?}"), format!("{expected:?}"));
-        assert!(read(&b"\n\r\n"[..]).unwrap().is_empty());
+        assert!(read("it", &b"\n\r\n"[..]).unwrap().is_empty());
     }
 
     #[test]
@@ -144,8 +143,8 @@ mod tests {
             (&long, "a key of 65536 bytes is over the limit of 65535"),
         ] {
             let file = format!("{{\"op\":\"delete\",\"key\":\"a\"}}\n\n{line}\n");
-            let error = read(file.as_bytes()).unwrap_err();
-            assert!(error.starts_with("line 3: ") && error.contains(says), "{error}");
+            let error = read("it", file.as_bytes()).unwrap_err();
+            assert!(error.starts_with("it, line 3: ") && error.contains(says), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
     }
@@ -153,7 +152,7 @@ mod tests {
     #[test]
     fn a_batch_over_the_limit_is_refused_at_its_line() {
         let line = format!("{{\"key\":\"a\",\"value\":\"{}\"}}\n", "v".repeat(33 << 20));
-        let error = read(line.repeat(2).as_bytes()).unwrap_err();
-        assert!(error.starts_with("line 2: ") && error.contains("split the file"), "{error}");
+        let error = read("it", line.repeat(2).as_bytes()).unwrap_err();
+        assert!(error.starts_with("it, line 2: ") && error.contains("split the file"), "{error}");
     }
 }

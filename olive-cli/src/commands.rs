@@ -151,13 +151,11 @@ impl Commands<'_> {
                 let what = "batch - would read the lines of this shell; give it a file";
                 return Err(Failure::usage(what));
             }
-            batch::read(io::stdin().lock()).map_err(|why| format!("standard input, {why}"))
+            batch::read("standard input", io::stdin().lock())
         } else {
-            let shown = file.display();
+            let shown = file.display().to_string();
             match File::open(file) {
-                Ok(open) => {
-                    batch::read(BufReader::new(open)).map_err(|why| format!("{shown}, {why}"))
-                }
+                Ok(open) => batch::read(&shown, BufReader::new(open)),
                 Err(error) => Err(format!("cannot read {shown}: {error}")),
             }
         };

@@ -9,6 +9,7 @@
 //!   │    └─ output    text, hex, JSON; standard output that may be closed
 //!   ├─ shell          lines to words to commands: at a terminal, or from a pipe
 //!   ├─ bench          the load generator
+//!   ├─ lines          lines of a file or pipe, none without an end
 //!   └─ failure        exit statuses, and lines that say what to do
 //! ```
 
@@ -18,6 +19,7 @@ mod bench;
 mod bytes;
 mod commands;
 mod failure;
+mod lines;
 mod output;
 mod session;
 mod shell;

@@ -7,7 +7,7 @@
 mod edit;
 mod words;
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, IsTerminal};
 
 use clap::Parser;
 
@@ -15,6 +15,7 @@ use crate::args::{FormArgs, Line, LineCommand};
 use crate::bytes::to_argument;
 use crate::commands;
 use crate::failure::{Failure, Result, Status, report};
+use crate::lines::{Broken, Lines};
 use crate::output::Output;
 use crate::session::Session;
 
@@ -47,17 +48,11 @@ fn at_terminal(session: &mut Session, form: FormArgs) -> Result {
 }
 
 fn from_pipe(session: &mut Session, form: FormArgs) -> Result {
-    let mut lines = io::stdin().lock();
-    let (mut line, mut status) = (Vec::new(), Status::Done);
-    for number in 1_u64.. {
-        line.clear();
-        let read = lines
-            .read_until(b'\n', &mut line)
-            .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
-        if read == 0 {
-            break;
-        }
-        match step(line.strip_suffix(b"\n").unwrap_or(&line), session, form) {
+    let mut lines = Lines::of(io::stdin().lock());
+    let mut status = Status::Done;
+    let broken = |broken: Broken| Failure::usage(broken.told("standard input"));
+    while let Some((number, line)) = lines.next_line().map_err(broken)? {
+        match step(line, session, form) {
             Ok(Step::Ran(Status::Done)) => {}
             Ok(Step::Ran(Status::NotFound)) => status = Status::NotFound,
             Ok(Step::Exit) => break,

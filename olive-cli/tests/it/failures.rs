@@ -1,8 +1,9 @@
 //! Exit statuses, and lines that say what to do.
 
+use std::fs::File;
 use std::net::TcpListener;
 
-use crate::support::{Run, Running, cli, impostor};
+use crate::support::{PROGRAM, Run, Running, cli, impostor};
 
 #[test]
 fn wrong_usage_names_the_option() {
@@ -20,6 +21,7 @@ fn wrong_usage_names_the_option() {
         (&["scan", "--limit", "x"], &["--limit"]),
         (&["scan", "--prefix", "a", "--to", "b"], &["--prefix", "--to"]),
         (&["batch", "/nonexistent/file"], &["cannot read /nonexistent/file"]),
+        (&["batch", "/"], &["cannot read /: Is a directory"]),
         (&["completions", "csh"], &["'csh'", "zsh"]),
         (&["bench", "--workloads", "set,nonsense"], &["--workloads", "mix:100"]),
         (&["bench", "--workloads", "mix:101"], &["--workloads"]),
@@ -31,6 +33,18 @@ fn wrong_usage_names_the_option() {
     ] {
         cli("127.0.0.1:1", args).fails(2, says);
     }
+}
+
+#[test]
+fn a_line_without_an_end_is_given_up_at_its_limit() {
+    let says = ["line 1", "over the limit of 408944640 bytes"];
+    cli("127.0.0.1:1", &["batch", "/dev/zero"]).fails(2, &[&["/dev/zero"], &says[..]].concat());
+    let mut shell = std::process::Command::new(PROGRAM);
+    let shell = shell.env("OLIVE_ADDR", "127.0.0.1:1").stdin(File::open("/dev/zero").unwrap());
+    let ran = shell.output().unwrap();
+    let err = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{err}");
+    assert!(err.contains("standard input") && says.iter().all(|part| err.contains(part)), "{err}");
 }
 
 #[test]
