@@ -1,6 +1,7 @@
 //! What a caller can choose. Only the face and the engine read these.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +168,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The range of [`sync_interval`](Options::sync_interval), in milliseconds.
+    pub const SYNC_INTERVAL_MS: RangeInclusive<u64> = 1..=3_600_000;
+    /// The range of [`compaction_threads`](Options::compaction_threads).
+    pub const COMPACTION_THREADS: RangeInclusive<usize> = 1..=64;
+    /// The range of [`memtable_bytes`](Options::memtable_bytes).
+    pub const MEMTABLE_BYTES: RangeInclusive<usize> = 1 << 10..=4 << 30;
+
     /// Whether a folder that is missing or empty becomes a new database. Default: true.
     #[must_use]
     pub fn create_if_missing(mut self, yes: bool) -> Self {
@@ -322,24 +330,30 @@ impl Options {
 
     /// Refuses an option out of its range, by name.
     pub(crate) fn check(&self) -> Result<()> {
-        fn range<T: PartialOrd + fmt::Display>(name: &str, is: T, min: T, max: T) -> Result<()> {
-            if is < min || is > max {
+        fn range<T: PartialOrd + fmt::Display>(
+            name: &str,
+            is: T,
+            range: RangeInclusive<T>,
+        ) -> Result<()> {
+            if !range.contains(&is) {
+                let (min, max) = range.into_inner();
                 return Err(Error::invalid(format!("{name} is {is}: it must be {min} to {max}")));
             }
             Ok(())
         }
-        range("sync_interval (ms)", self.sync_interval.as_millis(), 1, 3_600_000)?;
-        range("wal_segment_bytes_max", self.wal_segment_bytes_max, 4 << 10, 1 << 30)?;
-        range("wal_mapped_record_bytes_max", self.wal_mapped_record_bytes_max, 0, 1 << 30)?;
-        range("compaction_threads", self.compaction_threads, 1, 64)?;
-        range("memtable_bytes", self.memtable_bytes, 1 << 10, 4 << 30)?;
-        range("memtables_max", self.memtables_max, 2, 64)?;
-        range("block_bytes", self.block_bytes, 64, 1 << 20)?;
-        range("filter_bits_per_key", self.filter_bits_per_key, 0, 32)?;
-        range("table_bytes", self.table_bytes, 1 << 10, 1 << 30)?;
-        range("level0_tables", self.level0_tables, 1, 64)?;
-        range("level_base_bytes", self.level_base_bytes, 1 << 10, 1 << 40)?;
-        range("level_multiplier", self.level_multiplier, 2, 100)
+        let sync_interval_ms = u64::try_from(self.sync_interval.as_millis()).unwrap_or(u64::MAX);
+        range("sync_interval (ms)", sync_interval_ms, Options::SYNC_INTERVAL_MS)?;
+        range("wal_segment_bytes_max", self.wal_segment_bytes_max, 4 << 10..=1 << 30)?;
+        range("wal_mapped_record_bytes_max", self.wal_mapped_record_bytes_max, 0..=1 << 30)?;
+        range("compaction_threads", self.compaction_threads, Options::COMPACTION_THREADS)?;
+        range("memtable_bytes", self.memtable_bytes, Options::MEMTABLE_BYTES)?;
+        range("memtables_max", self.memtables_max, 2..=64)?;
+        range("block_bytes", self.block_bytes, 64..=1 << 20)?;
+        range("filter_bits_per_key", self.filter_bits_per_key, 0..=32)?;
+        range("table_bytes", self.table_bytes, 1 << 10..=1 << 30)?;
+        range("level0_tables", self.level0_tables, 1..=64)?;
+        range("level_base_bytes", self.level_base_bytes, 1 << 10..=1 << 40)?;
+        range("level_multiplier", self.level_multiplier, 2..=100)
     }
 }
 

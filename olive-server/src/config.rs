@@ -4,7 +4,9 @@
 //! A [`Layer`] is one of these places; [`Config`] is what comes out of all of them, every
 //! option with a value in its range.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use olive_core::Options;
 use crate::layer::{Durability, Layer, LogFormat, LogLevel, Recovery};
 use crate::size::Size;
 use crate::tokens::Tokens;
+
+/// The range of times that are the server's own.
+const A_DAY_MS: RangeInclusive<u64> = 1..=86_400_000;
 
 /// Every option with its value.
 #[derive(Debug, Clone)]
@@ -78,13 +83,13 @@ impl Config {
             );
         }
         let limits = Limits {
-            line_bytes_max: size(layer.max_line_bytes, "max_line_bytes", 128, LINE_BYTES_MAX)?,
-            key_bytes_max: size(layer.max_key_bytes, "max_key_bytes", 1, KEY_BYTES_MAX)?,
-            value_bytes_max: size(layer.max_value_bytes, "max_value_bytes", 1, VALUE_BYTES_MAX)?,
-            body_bytes_max: size(layer.max_request_bytes, "max_request_bytes", 1, BODY_BYTES_MAX)?,
+            line_bytes_max: size(layer.max_line_bytes, "max-line-bytes", 128..=LINE_BYTES_MAX)?,
+            key_bytes_max: size(layer.max_key_bytes, "max-key-bytes", 1..=KEY_BYTES_MAX)?,
+            value_bytes_max: size(layer.max_value_bytes, "max-value-bytes", 1..=VALUE_BYTES_MAX)?,
+            body_bytes_max: size(layer.max_request_bytes, "max-request-bytes", 1..=BODY_BYTES_MAX)?,
         };
         let connections_max =
-            within(layer.max_connections.unwrap_or(1_024), "max_connections", 1, 100_000)?;
+            within(layer.max_connections.unwrap_or(1_024), "max-connections", 1..=100_000)?;
         Ok(Config {
             engine: engine_options(&layer)?,
             data: layer.data.unwrap_or_else(|| PathBuf::from("./olive-data")),
@@ -92,18 +97,23 @@ impl Config {
             tokens,
             open_to_all,
             durability: layer.durability.unwrap_or_default(),
-            write_deadline: ms(layer.write_deadline_ms, 10_000, "write_deadline_ms")?,
+            write_deadline: ms(layer.write_deadline_ms, 10_000, "write-deadline-ms", A_DAY_MS)?,
             connections_max,
             limits,
-            reply_bytes_max: size(layer.max_reply_bytes, "max_reply_bytes", 1_024, BODY_BYTES_MAX)?,
+            reply_bytes_max: size(
+                layer.max_reply_bytes,
+                "max-reply-bytes",
+                1_024..=BODY_BYTES_MAX,
+            )?,
             buffer_bytes_max: buffers(layer.max_buffer_bytes)?,
-            request_timeout: ms(layer.request_timeout_ms, 30_000, "request_timeout_ms")?,
+            request_timeout: ms(layer.request_timeout_ms, 30_000, "request-timeout-ms", A_DAY_MS)?,
             request_timeout_per_mib: ms(
                 layer.request_timeout_ms_per_mib,
                 1_000,
-                "request_timeout_ms_per_mib",
+                "request-timeout-ms-per-mib",
+                A_DAY_MS,
             )?,
-            idle_timeout: ms(layer.idle_timeout_ms, 300_000, "idle_timeout_ms")?,
+            idle_timeout: ms(layer.idle_timeout_ms, 300_000, "idle-timeout-ms", A_DAY_MS)?,
             log_level: layer.log_level.unwrap_or_default(),
             log_format: layer.log_format.unwrap_or_default(),
         })
@@ -127,35 +137,41 @@ fn engine_options(layer: &Layer) -> Result<Options> {
             Recovery::PointInTime => olive_core::RecoveryMode::PointInTime,
             Recovery::Salvage => olive_core::RecoveryMode::Salvage,
         })
-        .sync_interval(ms(layer.sync_interval_ms, 1_000, "sync_interval_ms")?);
-    // The engine checks the ranges of its own when it opens.
+        .sync_interval(ms(
+            layer.sync_interval_ms,
+            1_000,
+            "sync-interval-ms",
+            Options::SYNC_INTERVAL_MS,
+        )?);
     if let Some(Size(bytes)) = layer.memtable_bytes {
+        let bytes = within(bytes, "memtable-bytes", Options::MEMTABLE_BYTES)?;
         options = options.memtable_bytes(bytes);
     }
     if let Some(threads) = layer.compaction_threads {
+        let threads = within(threads, "compaction-threads", Options::COMPACTION_THREADS)?;
         options = options.compaction_threads(threads);
     }
     Ok(options)
 }
 
-fn within(is: usize, name: &str, min: usize, max: usize) -> Result<usize> {
-    ensure!((min..=max).contains(&is), "{name} is {is}: it must be {min} to {max}");
+/// Refuses what is out of its range, under the name of its flag.
+fn within<T: PartialOrd + fmt::Display>(is: T, flag: &str, range: RangeInclusive<T>) -> Result<T> {
+    let (min, max) = (range.start(), range.end());
+    ensure!(range.contains(&is), "--{flag} is {is}: it must be {min} to {max}");
     Ok(is)
 }
 
 /// A limit whose default is the most that it can be.
-fn size(is: Option<Size>, name: &str, min: usize, max: usize) -> Result<usize> {
-    within(is.map_or(max, |size| size.0), name, min, max)
+fn size(is: Option<Size>, flag: &str, range: RangeInclusive<usize>) -> Result<usize> {
+    within(is.map_or(*range.end(), |size| size.0), flag, range)
 }
 
 fn buffers(is: Option<Size>) -> Result<usize> {
-    within(is.map_or(256 << 20, |size| size.0), "max_buffer_bytes", 1 << 20, 1 << 40)
+    within(is.map_or(256 << 20, |size| size.0), "max-buffer-bytes", 1 << 20..=1 << 40)
 }
 
-fn ms(is: Option<u64>, default: u64, name: &str) -> Result<Duration> {
-    let is = is.unwrap_or(default);
-    ensure!((1..=86_400_000).contains(&is), "{name} is {is}: it must be 1 to 86400000, a day");
-    Ok(Duration::from_millis(is))
+fn ms(is: Option<u64>, default: u64, flag: &str, range: RangeInclusive<u64>) -> Result<Duration> {
+    within(is.unwrap_or(default), flag, range).map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -241,17 +257,63 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_refused_by_its_name() {
-        for (args, name) in [
-            (["--max-connections", "0"], "max_connections"),
-            (["--max-key-bytes", "65536"], "max_key_bytes"),
-            (["--max-value-bytes", "65MiB"], "max_value_bytes"),
-            (["--max-line-bytes", "1"], "max_line_bytes"),
-            (["--max-buffer-bytes", "1KiB"], "max_buffer_bytes"),
-            (["--idle-timeout-ms", "0"], "idle_timeout_ms"),
+        for (args, says) in [
+            (["--max-connections", "0"], "--max-connections is 0: it must be 1 to 100000"),
+            (["--max-key-bytes", "65536"], "--max-key-bytes is 65536: it must be 1 to 65535"),
+            (["--max-value-bytes", "65MiB"], "--max-value-bytes is 68157440: it must be 1 to"),
+            (["--max-request-bytes", "0"], "--max-request-bytes is 0: it must be"),
+            (["--max-reply-bytes", "1"], "--max-reply-bytes is 1: it must be 1024 to"),
+            (["--max-line-bytes", "1"], "--max-line-bytes is 1: it must be 128 to"),
+            (["--max-buffer-bytes", "1KiB"], "--max-buffer-bytes is 1024: it must be"),
+            (["--write-deadline-ms", "0"], "--write-deadline-ms is 0: it must be"),
+            (["--request-timeout-ms", "0"], "--request-timeout-ms is 0: it must be"),
+            (["--request-timeout-ms-per-mib", "0"], "--request-timeout-ms-per-mib is 0: it must"),
+            (["--idle-timeout-ms", "0"], "--idle-timeout-ms is 0: it must be 1 to 86400000"),
         ] {
             let error = refused(flags(&args));
-            assert!(error.contains(name), "{error}");
+            assert!(error.starts_with(says), "{error}");
         }
+    }
+
+    /// Whether the engine takes the options; it looks at them before the folder.
+    fn engine_takes(options: Options) -> bool {
+        let missing = options.create_if_missing(false).open("/nonexistent/olive").unwrap_err();
+        missing.to_string().contains("there is no database")
+    }
+
+    #[test]
+    fn what_the_engine_refuses_is_refused_with_the_engines_range() {
+        type Set = fn(u64) -> Options;
+        let options: [(&str, u64, u64, Set); 3] = [
+            ("--sync-interval-ms", 1, 3_600_000, |is| {
+                Options::default().sync_interval(Duration::from_millis(is))
+            }),
+            ("--memtable-bytes", 1 << 10, 4 << 30, |is| {
+                Options::default().memtable_bytes(is as usize)
+            }),
+            ("--compaction-threads", 1, 64, |is| {
+                Options::default().compaction_threads(is as usize)
+            }),
+        ];
+        for (flag, min, max, set) in options {
+            for is in [min, max] {
+                let config = Config::resolve(flags(&[flag, &is.to_string()])).unwrap();
+                assert!(engine_takes(config.engine()), "{flag} {is}");
+            }
+            for is in [min - 1, max + 1] {
+                let error = refused(flags(&[flag, &is.to_string()]));
+                assert_eq!(error, format!("{flag} is {is}: it must be {min} to {max}"));
+                assert!(!engine_takes(set(is)), "{flag} {is}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_server_takes_at_most_the_engine_takes() {
+        let limits = Config::resolve(Layer::default()).unwrap().limits;
+        assert_eq!(limits.key_bytes_max, olive_core::KEY_BYTES_MAX);
+        assert!(limits.value_bytes_max <= olive_core::VALUE_BYTES_MAX);
+        assert!(limits.body_bytes_max <= olive_core::BATCH_BYTES_MAX);
     }
 
     #[test]
