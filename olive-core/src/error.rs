@@ -70,6 +70,22 @@ impl Error {
         self.0.kind
     }
 
+    /// The failed call's error, where the operating system refused one: its text stands
+    /// in this error's text, and so it is no [`source`](std::error::Error::source), or
+    /// whoever prints a chain of causes would say it twice.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let locked = dir.path().join("db/LOCK");
+    /// std::fs::create_dir_all(&locked).unwrap();
+    /// let error = olive_core::Db::open(dir.path().join("db")).unwrap_err();
+    /// assert_eq!(error.io_error().unwrap().kind(), std::io::ErrorKind::IsADirectory);
+    /// ```
+    #[must_use]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        self.0.source.as_ref()
+    }
+
     /// An error of `kind` with the text as its whole message.
     pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
         Error(Arc::new(Inner { kind, text: text.into(), source: None }))
@@ -120,7 +136,8 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|e| e as _)
+        // What the call's own error says is in the text: on with what is behind it.
+        self.0.source.as_ref().and_then(std::error::Error::source)
     }
 }
 
@@ -135,5 +152,29 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn a_chain_of_causes_says_each_once() {
+        let refused = io::Error::from_raw_os_error(2);
+        let said = refused.to_string();
+        let error = Error::io("open", Path::new("/x"), refused);
+        let mut chain = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            chain += &format!(": {cause}");
+            next = cause.source();
+        }
+        assert_eq!(chain, format!("cannot open /x: {said}"));
+        assert_eq!(error.io_error().and_then(io::Error::raw_os_error), Some(2));
+        let inner = Error::io("read", Path::new("/x"), io::Error::other(error));
+        assert_eq!(inner.to_string().matches(&said).count(), 1);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
 
@@ -180,7 +180,12 @@ impl Layer {
     }
 
     pub(crate) fn from_toml(text: &str) -> Result<Layer> {
-        Ok(toml::from_str(text)?)
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            // Its own text is a drawing of several lines.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+            let line = before.matches('\n').count() + 1;
+            anyhow!("line {line}: {}", error.message())
+        })
     }
 
     /// What is said here, and where nothing is, what is said below.

@@ -1,8 +1,11 @@
 //! `olive-server`: see `--help`.
 
+use std::convert::Infallible;
+use std::io::Write;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use clap::Parser;
 use olive_server::{Config, Layer, Server, Stopper, files, logging};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -11,8 +14,25 @@ use signal_hook::iterator::Signals;
 /// There once the server runs: before that, there is nothing to be stopped in order.
 static STOPPER: OnceLock<Stopper> = OnceLock::new();
 
-fn main() -> Result<()> {
-    let flags = Layer::parse();
+fn main() -> ExitCode {
+    let Err(error) = serve(Layer::parse());
+    report(&error);
+    ExitCode::FAILURE
+}
+
+/// Says once, in one line, why it ends: in the log, if there is one that takes errors.
+fn report(error: &Error) {
+    let line = format!("{error:#}").replace('\n', " ");
+    if log::log_enabled!(log::Level::Error) {
+        log::error!("{line}");
+    } else {
+        // Nobody is left to be told if this fails.
+        let _ = writeln!(std::io::stderr(), "olive-server: {line}");
+    }
+}
+
+/// Serves until it is stopped, which ends the process, or cannot.
+fn serve(flags: Layer) -> Result<Infallible> {
     let layer = match &flags.config {
         Some(path) => {
             let file = Layer::from_file(path)?;
@@ -27,13 +47,13 @@ fn main() -> Result<()> {
     run(config)
 }
 
-fn run(config: Config) -> Result<()> {
+fn run(config: Config) -> Result<Infallible> {
     if config.open_to_all {
         log::warn!("anybody who reaches {:?} can read and change everything", config.listen);
     }
     let data = config.data.clone();
     let durability = config.durability;
-    let server = Server::start(config).inspect_err(|error| log::error!("{error:#}"))?;
+    let server = Server::start(config)?;
     let _ = STOPPER.set(server.stopper());
     let data = data.canonicalize().unwrap_or(data);
     log::info!(
@@ -43,7 +63,7 @@ fn run(config: Config) -> Result<()> {
         data.display(),
         format!("{durability:?}").to_lowercase(),
     );
-    server.wait().inspect_err(|error| log::error!("{error:#}"))?;
+    server.wait()?;
     log::info!("stopped");
     // A flush that took too long may still be running; its thread ends here.
     std::process::exit(0);

@@ -167,6 +167,35 @@ fn what_it_cannot_do_is_said_before_it_starts() {
 }
 
 #[test]
+fn why_it_cannot_start_is_one_line_said_once_without_a_backtrace() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "data = \"x\"\nmax_conections = 10\n").unwrap();
+    let locked = dir.path().join("locked");
+    std::fs::create_dir_all(locked.join("db/LOCK")).unwrap();
+    let path = file.to_str().unwrap();
+    for (data, args, says) in [
+        (dir.path(), &["--max-value-bytes", "65MiB"][..], "--max-value-bytes is 68157440"),
+        (
+            dir.path(),
+            &["--sync-interval-ms", "0"],
+            "--sync-interval-ms is 0: it must be 1 to 3600000",
+        ),
+        (dir.path(), &["--token-file", "/nonexistent/tokens"], "No such file"),
+        (dir.path(), &["--config", path], "line 2: unknown field `max_conections`"),
+        (&file, &[], "lies under a file"),
+        (&locked, &[], "Is a directory"),
+        (&locked, &["--log-level", "off"], "Is a directory"),
+    ] {
+        let run = command(data, args).env("RUST_BACKTRACE", "1").output().unwrap();
+        assert_eq!(run.status.code(), Some(1));
+        let text = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+        assert_eq!(text.matches(says).count(), 1, "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn insecure_is_warned_of() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = command(dir.path(), &["--listen", "0.0.0.0:0", "--insecure"]);
