@@ -59,12 +59,12 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// `InvalidArgument`: the path is empty or a file, or a folder with other things in it, or
-    /// one with a stray file whose number leaves none for new files. `Locked`: it is open
-    /// already. `Corruption`: its files are not what was written. `Unsupported`: a newer
-    /// version wrote them, or their numbers are used up. `ReadOnly`: the folder cannot be
-    /// written. `Io`: also where one of its names is that of a folder, a pipe or a device.
-    /// `DiskFull`.
+    /// `InvalidArgument`: the path is empty, a file, a symbolic link to nothing, or a
+    /// folder with other things in it, or with a stray file whose number leaves none for
+    /// new files. `Locked`: it is open already. `Corruption`: its files are not what was
+    /// written. `Unsupported`: a newer version wrote them, or their numbers are used up.
+    /// `ReadOnly`: the folder, or its LOCK, cannot be written. `Io`: also where one of its
+    /// names is that of a folder, a pipe or a device. `DiskFull`.
     pub fn open(path: impl AsRef<Path>) -> Result<Db> {
         Options::default().open(path)
     }

@@ -27,6 +27,9 @@ pub(super) fn absolute(vfs: &dyn Vfs, path: &Path) -> Result<PathBuf> {
 
 /// Looks at the folder without changing anything.
 pub(super) fn look(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
+    if dir.as_os_str().is_empty() {
+        return Err(Error::invalid("the path of the database's folder is empty"));
+    }
     match vfs.metadata(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Missing),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
@@ -77,7 +80,14 @@ pub(super) fn create_folders(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
     }
     match vfs.create_dir(dir) {
         Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            // Its name was there, though looking behind it found nothing.
+            if vfs.metadata(dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+                let text =
+                    format!("{} is a symbolic link to a folder that does not exist", dir.display());
+                return Err(Error::invalid(text));
+            }
+        }
         Err(e) => return Err(Error::io("create the folder", dir, e)),
     }
     vfs.sync_dir(&parent).map_err(|e| Error::io("sync the folder", &parent, e))
@@ -122,6 +132,14 @@ pub(super) fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn LockGuard>>
         io::ErrorKind::WouldBlock => Error::new(
             ErrorKind::Locked,
             format!("the database {} is open already: {} is locked", dir.display(), path.display()),
+        ),
+        io::ErrorKind::PermissionDenied if vfs.metadata(&path).is_ok() => Error::new(
+            ErrorKind::ReadOnly,
+            format!(
+                "the file {} cannot be written ({e}): make it writable, or open the database \
+                 read-only",
+                path.display()
+            ),
         ),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::new(
             ErrorKind::ReadOnly,

@@ -132,7 +132,7 @@ impl Temporary {
 
 fn beside(target: &Path) -> Result<PathBuf> {
     let Some(name) = target.file_name() else {
-        return Err(Error::invalid(format!("{} is no name for a folder", target.display())));
+        return Err(Error::invalid(format!("{target:?} is no name for a folder")));
     };
     let mut name = name.to_os_string();
     name.push(".checkpoint-tmp");

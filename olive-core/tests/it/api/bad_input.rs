@@ -166,6 +166,11 @@ fn a_path_that_is_no_folder_for_a_database() {
     refused(&scratch, invalid, "file", || {
         Options::default().open_read_only(scratch.beside("file"))
     });
+    for never in [false, true] {
+        let options = || Options::default().create_if_missing(!never);
+        refused(&scratch, invalid, "path of the database's folder is empty", || options().open(""));
+    }
+    refused(&scratch, invalid, "is empty", || Options::default().open_read_only(""));
     let foreign = scratch.beside("foreign");
     std::fs::create_dir(&foreign).expect("a folder");
     std::fs::write(foreign.join("thesis.txt"), "mine").expect("a file");
@@ -181,6 +186,22 @@ fn a_path_that_is_no_folder_for_a_database() {
     drop(Db::open(scratch.beside("new/folders/db")).expect("folders above are created"));
     drop(Db::open(&empty).expect("an empty folder becomes a database"));
     drop(never().open(&empty).expect("it is there now"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_symbolic_link_to_nothing_is_said_to_be_one() {
+    let scratch = Scratch::new();
+    let link = scratch.beside("link");
+    std::os::unix::fs::symlink(scratch.beside("gone"), &link).expect("a link");
+    for path in [link.clone(), link.join("below")] {
+        let error = Db::open(&path).expect_err("it leads nowhere");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("link is a symbolic link to a folder that does not exist"), "{text}");
+    }
+    std::fs::create_dir(scratch.beside("gone")).expect("a folder");
+    drop(Db::open(&link).expect("now it leads to a folder"));
 }
 
 /// Puts another header into the manifest in force, its checksum right.

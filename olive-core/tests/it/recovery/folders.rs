@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use olive_core::internals::open_read_only_on;
-use olive_core::internals::vfs::sim::SimVfs;
+use olive_core::internals::vfs::sim::{Fault, OpKind, SimVfs, errno};
 use olive_core::{Db, ErrorKind, Options, RecoveryMode, Result};
 
 use crate::support::{DIR, Model, kind, open_sim, settle, tiny};
@@ -249,6 +249,22 @@ fn the_recovery_listener_hears_of_the_end() {
     let last = heard.last().expect("a report");
     assert!(last.done && last.records >= 2, "{last:?}");
     assert!(last.bytes_read <= last.bytes_total && last.dropped.is_empty());
+}
+
+#[test]
+fn what_cannot_be_written_is_named_the_lock_or_the_folder() {
+    let (there, _) = killed(13);
+    let missing = there.fork();
+    missing.remove_raw(&Path::new(DIR).join("LOCK"));
+    for (vfs, text) in [
+        (there, "the file /db/LOCK cannot be written"),
+        (missing, "the folder /db cannot be written"),
+    ] {
+        vfs.set_faults(vec![Fault::once(Some(OpKind::Lock), 1, errno::EACCES)]);
+        let error = open_sim(tiny(), &vfs).expect_err("the lock is refused");
+        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    }
 }
 
 #[test]
