@@ -31,6 +31,17 @@ const DEFAULT: KeyspaceId = KeyspaceId::DEFAULT;
 /// a handle from [`Options::open_read_only`] and with `Poisoned` after a failed
 /// sync; the calls name what else they can end in.
 ///
+/// # Processes that fork
+///
+/// A `Db`, and everything read from it, belongs to the process that opened it. In a child
+/// of a `fork` it must not be used, closed or dropped: the threads that do its work are not
+/// there to end, and the child has the same log open for writing. Such a child ends by
+/// `exec` or [`std::process::exit`], which do not drop its variables; what it wants of the
+/// database it opens itself, once the parent has closed it, or
+/// [read-only](Options::open_read_only). [`std::process::Command`] does it right.
+///
+/// # Example
+///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("db");
