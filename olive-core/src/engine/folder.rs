@@ -27,9 +27,6 @@ pub(super) fn absolute(vfs: &dyn Vfs, path: &Path) -> Result<PathBuf> {
 
 /// Looks at the folder without changing anything.
 pub(super) fn look(vfs: &dyn Vfs, dir: &Path) -> Result<Place> {
-    if dir.as_os_str().is_empty() {
-        return Err(Error::invalid("the path of the database's folder is empty"));
-    }
     match vfs.metadata(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Place::Missing),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {

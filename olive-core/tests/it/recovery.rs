@@ -1,5 +1,5 @@
 //! Recovery on the simulated disk: kills, power cuts, and folders that are not whole.
 
 mod folders;
-mod strange_files;
 mod numbers;
+mod strange_files;
