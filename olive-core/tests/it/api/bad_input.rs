@@ -168,7 +168,9 @@ fn a_path_that_is_no_folder_for_a_database() {
     });
     for never in [false, true] {
         let options = || Options::default().create_if_missing(!never);
-        refused(&scratch, invalid, "the path is empty: it must name a folder", || options().open(""));
+        refused(&scratch, invalid, "the path is empty: it must name a folder", || {
+            options().open("")
+        });
     }
     refused(&scratch, invalid, "is empty", || Options::default().open_read_only(""));
     let foreign = scratch.beside("foreign");
