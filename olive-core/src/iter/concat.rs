@@ -52,6 +52,12 @@ impl<R: Run> Concat<R> {
         low
     }
 
+    /// Whether there is a table `index`, all keys of which are at `end` or behind it.
+    #[inline]
+    fn begins_behind(&self, index: usize, end: Option<&[u8]>) -> bool {
+        end.is_some_and(|end| index < self.run.len() && self.run.smallest(index) >= end)
+    }
+
     /// Makes `index` the table that is walked; an open one is used again.
     fn open(&mut self, index: usize) -> Option<&mut R::Iter> {
         if index >= self.run.len() {
@@ -131,19 +137,15 @@ impl<R: Run> InternalIter for Concat<R> {
     /// A table that begins at the end or behind it is not opened.
     fn seek_until(&mut self, target: InternalKey<'_>, end: Option<&[u8]>) -> Result<bool> {
         let index = self.table_of(target.scoped);
-        let begins_before = |index: usize| {
-            end.is_none_or(|end| index >= self.run.len() || self.run.smallest(index) < end)
-        };
-        if !begins_before(index) {
+        if self.begins_behind(index, end) {
             self.rest();
             return Ok(false);
         }
-        let is_next_wanted = begins_before(index + 1);
         let Some(iter) = self.open(index) else { return Ok(false) };
         if iter.seek(target)? {
             return Ok(true);
         }
-        if is_next_wanted { self.skip_forward() } else { Ok(false) }
+        if self.begins_behind(index + 1, end) { Ok(false) } else { self.skip_forward() }
     }
 
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
