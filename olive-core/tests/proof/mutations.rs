@@ -224,13 +224,13 @@ fn after_a_kill() -> Vec<Op> {
 fn table(rows: &[Row]) -> String {
     let mut out = String::new();
     for row in rows {
-        let _ = write!(out, "{:<72}{:>6} x  away:  ", row.site.to_string(), row.count);
+        let _ = write!(out, "{:<78}{:>6} x  away:  ", row.site.to_string(), row.count);
         tell(&mut out, row.away.as_ref());
         let _ = match &row.moved {
-            Err(why) => write!(out, "\n{:>80}: not, {why}", "moved"),
-            Ok(None) => write!(out, "\n{:>80}: NOT CAUGHT", "moved"),
+            Err(why) => write!(out, "\n{:>86}: not, {why}", "moved"),
+            Ok(None) => write!(out, "\n{:>86}: NOT CAUGHT", "moved"),
             Ok(Some((far, catch))) => {
-                let _ = write!(out, "\n{:>80}: by {far}: ", "moved");
+                let _ = write!(out, "\n{:>86}: by {far}: ", "moved");
                 tell(&mut out, Some(catch));
                 Ok(())
             }

@@ -38,7 +38,7 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Site { kind, file, at, work } = self;
         let kind = format!("{kind:?}");
-        write!(f, "{kind:<8}{file:<14}{at:<28}{work}")
+        write!(f, "{kind:<8}{file:<14}{at:<34}{work}")
     }
 }
 
