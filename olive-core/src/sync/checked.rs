@@ -70,10 +70,6 @@ impl AtomicU64 {
         point();
         self.0.fetch_update(set, fetch, change)
     }
-
-    pub(crate) fn into_inner(self) -> u64 {
-        self.0.into_inner()
-    }
 }
 
 /// The cell that readers pin a view from.
