@@ -7,11 +7,13 @@
 //! shape.rs    how large each level should be, and how far it is from that
 //! picker.rs   the most urgent merge that collides with none that runs
 //! ripe.rs     where none is: a merge that its tombstones are worth
+//! narrow.rs   one that needs little room, for a disk that is nearly full
 //! plan.rs     a merge: its inputs, its output level, what it claims
 //! older.rs    whether a tombstone may go: what lies below a plan
 //! ```
 
 mod job;
+mod narrow;
 mod older;
 mod picker;
 mod plan;
@@ -23,6 +25,7 @@ mod shape;
 mod simulation;
 
 pub use job::{JobContext, run};
+pub use narrow::pick_narrow;
 pub use older::OlderTables;
 pub use picker::pick;
 pub use plan::{Claim, Plan, PlanKind};

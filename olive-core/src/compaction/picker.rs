@@ -96,7 +96,11 @@ pub(super) fn oldest_free(
 /// Neighbours in age, merged within level 0: the newest two, and on as long as the
 /// next older one is not larger than twice all before it. So a byte is rewritten
 /// some few times for each time that level 0 grows by its number of tables.
-fn within_level0(version: &Version, config: &PickerConfig, running: &[Claim]) -> Option<Plan> {
+pub(super) fn within_level0(
+    version: &Version,
+    config: &PickerConfig,
+    running: &[Claim],
+) -> Option<Plan> {
     let tables = version.level(0);
     let free = tables.iter().position(|t| !is_busy(t, running))?;
     let mut end = free;
@@ -151,7 +155,7 @@ fn pick_level(
 
 /// For each table of `level` what it meets below for each byte of its own, and its
 /// place. One walk over both levels.
-fn costs(version: &Version, level: usize) -> Vec<(f64, usize)> {
+pub(super) fn costs(version: &Version, level: usize) -> Vec<(f64, usize)> {
     let below = version.level(level + 1);
     let mut from = 0;
     let mut costs = Vec::with_capacity(version.level(level).len());
@@ -221,6 +225,6 @@ pub(super) fn settle(version: &Version, mut plan: Plan, config: &PickerConfig) -
     plan
 }
 
-fn is_busy(table: &Table, running: &[Claim]) -> bool {
+pub(super) fn is_busy(table: &Table, running: &[Claim]) -> bool {
     running.iter().any(|claim| claim.has(table.meta().number))
 }

@@ -175,6 +175,12 @@ impl Plan {
         self.inputs.iter().chain(&self.next)
     }
 
+    /// The bytes of all its tables.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tables().map(|t| t.meta().bytes).sum()
+    }
+
     /// Its smallest and its largest scoped key.
     #[must_use]
     pub fn range(&self) -> (&[u8], &[u8]) {

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Claim, OlderTables, PickerConfig, Plan, PlanKind, debt, pick, pick_ripe, scores};
+use super::{
+    Claim, OlderTables, PickerConfig, Plan, PlanKind, debt, pick, pick_narrow, pick_ripe, scores,
+};
 use crate::format::edit::{TableMeta, VersionEdit};
 use crate::key::SeqNo;
 use crate::sync::Arc;
@@ -119,6 +121,15 @@ impl Tree {
         };
         self.begin(plan);
         true
+    }
+
+    /// The same on a disk that is nearly full.
+    fn start_narrow(&mut self, bytes_max: u64) {
+        let claims = self.claims();
+        if let Some(plan) = pick_narrow(&self.version, &self.config, &claims, bytes_max) {
+            assert!(plan.kind == PlanKind::Move || plan.bytes() <= bytes_max);
+            self.begin(plan);
+        }
     }
 
     fn begin(&mut self, plan: Plan) {
@@ -259,9 +270,10 @@ fn every_key_reads_its_newest_version_whatever_order_jobs_end_in() {
                         .collect();
                     tree.flush(writes);
                 }
-                4..7 if tree.jobs.len() < jobs_max => {
+                4..6 if tree.jobs.len() < jobs_max => {
                     tree.start();
                 }
+                6 if tree.jobs.len() < jobs_max => tree.start_narrow(random.below(20_000)),
                 7 if tree.jobs.len() < jobs_max => {
                     let level = random.below(LEVELS as u64) as usize;
                     let (a, b) = (random.below(700), random.below(700));

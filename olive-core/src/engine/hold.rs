@@ -96,7 +96,11 @@ impl Engine {
 
     fn make_room_by_hand(&self, cause: Cause) -> Result<()> {
         let done = match cause {
-            Cause::Level0 => self.compact_step()?,
+            Cause::Level0 => match self.compact_step() {
+                // Level 0 may outgrow its limit now.
+                Err(error) if error.kind() == ErrorKind::DiskFull => true,
+                done => done?,
+            },
             Cause::Memtables => self.flush_step()?,
             _ => false,
         };
@@ -110,16 +114,21 @@ impl Engine {
 
     fn wait_for_threads(&self, cause: Cause, deadline: &Deadline) -> Result<()> {
         let tree = self.tree.lock();
-        for (work, (error, failures)) in &tree.failing {
-            // A full disk is told at once; what may pass is given some time.
+        let work = cause.awaited();
+        if let Some((error, failures)) = tree.failing.get(work) {
             let is_full = error.kind() == ErrorKind::DiskFull;
-            if is_full || (*work == cause.awaited() && *failures >= FAILURES_MAX) {
+            // A full disk is told at once, but where a compaction may be what fills it, and
+            // give its room back; what may pass is given some time. Level 0 may outgrow
+            // its limit while compactions find no room.
+            let is_told = (is_full && tree.running.is_empty()) || *failures >= FAILURES_MAX;
+            if is_told && !(is_full && cause == Cause::Level0) {
                 let text = format!("the write waits for a {work} that fails, nothing was written");
                 return Err(error.wrap(error.kind(), text));
             }
         }
         let still_full = match cause {
             Cause::Memtables => tree.immutables.len() + 1 >= self.options.memtables_max,
+            Cause::Level0 => !tree.lacks_room(),
             Cause::LogSegment => tree.preparing,
             _ => true,
         };

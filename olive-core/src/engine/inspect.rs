@@ -1,6 +1,7 @@
 //! What the engine tells of itself: statistics, health, verification, sizes.
 
 use super::counters::Count;
+use super::stall::Cause;
 use super::{Engine, picker_config};
 use crate::compaction;
 use crate::error::{ErrorKind, Result};
@@ -84,7 +85,10 @@ impl Engine {
         self.check_open()?;
         let poisoned = self.check_poison().err().map(|error| error.to_string());
         let failing = self.tree.lock().failing.clone();
-        let is_full = failing.values().any(|(error, _)| error.kind() == ErrorKind::DiskFull);
+        // Writes go on without compactions.
+        let is_full = failing.iter().any(|(work, (error, _))| {
+            error.kind() == ErrorKind::DiskFull && *work != Cause::Level0.awaited()
+        });
         Ok(Health {
             writable: !self.read_only && poisoned.is_none() && !is_full,
             poisoned,

@@ -22,13 +22,13 @@ impl Engine {
     /// One step of whatever is due: flush, log, compaction, collection.
     pub(crate) fn maintain(&self) -> Result<Progress> {
         self.check_writable()?;
-        self.rotate_if_wished()?;
-        if self.flush_step()? {
-            return Ok(Progress::Flushed);
-        }
-        let progress = self.sync_step()?;
-        if progress != Progress::Idle {
-            return Ok(progress);
+        match self.write_step() {
+            Ok(Progress::Idle) => {}
+            // What a compaction gives back may be enough.
+            Err(error) if error.kind() == ErrorKind::DiskFull => {
+                return if self.compact_step()? { Ok(Progress::Compacted) } else { Err(error) };
+            }
+            done => return done,
         }
         if self.compact_step()? {
             return Ok(Progress::Compacted);
@@ -39,6 +39,12 @@ impl Engine {
         self.gauge.release_spare();
         self.release_spare_segment();
         Ok(Progress::Idle)
+    }
+
+    /// One step of what writes wait for: flush, log.
+    fn write_step(&self) -> Result<Progress> {
+        self.rotate_if_wished()?;
+        if self.flush_step()? { Ok(Progress::Flushed) } else { self.sync_step() }
     }
 
     /// Flushes the oldest memtable that waits; says whether there was one.
@@ -109,7 +115,14 @@ impl Engine {
     fn compact_step_if_stuck(&self) -> Result<bool> {
         let limit = super::stall::Debts::level0_hard_limit(self.options.level0_tables as u64);
         let is_stuck = self.view.load().version.level(0).len() as u64 >= limit;
-        Ok(is_stuck && self.compact_step()?)
+        if !is_stuck {
+            return Ok(false);
+        }
+        match self.compact_step() {
+            // A flush may go on: level 0 may outgrow its limit now.
+            Err(error) if error.kind() == ErrorKind::DiskFull => Ok(false),
+            done => done,
+        }
     }
 
     /// Syncs all that was written before the call.
@@ -155,12 +168,12 @@ impl Engine {
         Ok(progress)
     }
 
-    /// Does one compaction, if one is due; says whether it did.
+    /// Does one compaction, if one is due, as the disk has room; says whether it did.
     pub(super) fn compact_step(&self) -> Result<bool> {
-        self.compact_step_from(self.options.level0_tables)
+        self.compact_in_room(self.options.level0_tables)
     }
 
-    /// The same, level 0 from so many tables on.
+    /// Does the most urgent compaction, level 0 from so many tables on.
     pub(super) fn compact_step_from(&self, level0_tables: usize) -> Result<bool> {
         self.check_poison()?;
         if self.drop_whole_tables()? {

@@ -36,6 +36,7 @@ mod inspect;
 mod install;
 mod maintenance;
 mod multi_get;
+mod narrow;
 mod numbers;
 mod open;
 mod passed;
@@ -73,6 +74,7 @@ use counters::Counters;
 use gaps::Gaps;
 use hold::Stalls;
 use install::Records;
+use narrow::Lack;
 use numbers::FileNumbers;
 use passed::Passed;
 pub(crate) use read::{Hit, Scan, bounds_of, bounds_of_prefix};
@@ -161,6 +163,8 @@ struct Tree {
     running: Vec<Claim>,
     /// Background compactions wait while this is above zero.
     paused: usize,
+    /// Compactions find no room on the disk.
+    lack: Option<Lack>,
     /// A `compact_range` has the tree for itself.
     is_ranging: bool,
     /// Tables out of the tree that somebody may still hold.

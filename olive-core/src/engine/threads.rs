@@ -260,7 +260,7 @@ impl Engine {
                 true => self.options.level0_tables.min(LEVEL0_TABLES_AT_REST),
                 false => self.options.level0_tables,
             };
-            if self.threads.are_stopping() || !self.compact_step_from(level0_tables)? {
+            if self.threads.are_stopping() || !self.compact_in_room(level0_tables)? {
                 break;
             }
         }

@@ -16,7 +16,7 @@ use crate::batch::{Op, Ops, WriteBatch, check_sizes, encode_op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{InternalKey, KeyspaceId, Kind, SeqNo, Tag};
 use crate::memtable::{Memtable, MemtableWriter};
-use crate::options::{Durability, WriteOptions};
+use crate::options::{Durability, Maintenance, WriteOptions};
 use crate::sync::{Arc, Ordering};
 use crate::wal::{LogWriter, WalPosition};
 
@@ -215,7 +215,7 @@ impl Engine {
             }
             let level0 = self.view.load().version.level(0).len() as u64;
             let limit = Debts::level0_hard_limit(self.options.level0_tables as u64);
-            if level0 >= limit && tree.paused == 0 {
+            if level0 >= limit && tree.paused == 0 && !tree.lacks_room() {
                 return Ok(Some(Cause::Level0));
             }
         }
@@ -227,6 +227,10 @@ impl Engine {
         let last_seq = SeqNo(commit.next_seq - 1);
         let mut tree = self.tree.lock();
         if full {
+            if self.options.maintenance == Maintenance::Manual {
+                // The next one that finds level 0 at its limit compacts by hand again.
+                tree.lack = None;
+            }
             tree.immutables.push_back(Immutable {
                 memtable: Arc::clone(old.table()),
                 last_seq,

@@ -2,4 +2,5 @@
 
 mod descriptors;
 mod disk_full;
+mod nearly_full;
 mod poison;
