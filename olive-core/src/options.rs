@@ -413,7 +413,8 @@ impl WriteOptions {
 
     /// How long the write may be held back before its record is appended; past
     /// it the write ends in [`ErrorKind::Stalled`](crate::ErrorKind) and nothing was
-    /// written. Default: as long as it takes.
+    /// written. A write that is not held back is done, whatever its deadline: zero means
+    /// not to wait at all. Default: as long as it takes.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);

@@ -82,11 +82,14 @@ pub(super) struct Deadline {
 }
 
 impl Engine {
-    /// Lets a write wait until there may be room, or fails at its deadline.
+    /// Lets a write wait until there may be room, or fails at its deadline: at once, where
+    /// that has passed.
     pub(super) fn wait_for_room(&self, cause: Cause, deadline: &Deadline) -> Result<()> {
         let began = self.now();
         let result = match self.options.maintenance {
-            Maintenance::Manual => self.make_room_by_hand(cause),
+            Maintenance::Manual => {
+                deadline.check(self, cause).and_then(|()| self.make_room_by_hand(cause))
+            }
             Maintenance::Threads => self.wait_for_threads(cause, deadline),
         };
         self.stalls.note(cause, self.now().saturating_sub(began));
@@ -133,6 +136,7 @@ impl Engine {
             _ => true,
         };
         if still_full {
+            deadline.check(self, cause)?;
             let left = deadline.left(self).unwrap_or(LOOK_AGAIN);
             drop(self.tree_changed.wait_timeout(tree, left.min(LOOK_AGAIN)));
         }
@@ -151,10 +155,14 @@ impl Engine {
         if owed < nanoseconds(stall::PAY_MIN) || self.options.maintenance == Maintenance::Manual {
             return Ok(());
         }
-        self.pay(deadline)
+        self.pay(deadline).inspect_err(|_| {
+            // It was not written, and owes nothing.
+            let less = |owed: u64| Some(owed.saturating_sub(owes));
+            let _ = self.stalls.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        })
     }
 
-    /// Waits for a payment, if one is due.
+    /// Waits for a payment, if one is due; one that the deadline cuts short stays due.
     #[cold]
     fn pay(&self, deadline: &Deadline) -> Result<()> {
         let Some(pay_ns) = self.stalls.take_payment() else { return Ok(()) };
@@ -167,7 +175,10 @@ impl Engine {
         self.stalls.overslept(nanoseconds(waited).saturating_sub(pay_ns));
         let cause = Cause::ALL[self.stalls.price_cause.load(Ordering::Relaxed) as usize];
         self.stalls.note(cause, waited);
-        deadline.check(self, cause)
+        deadline.check(self, cause).inspect_err(|_| {
+            let unpaid = pay_ns.saturating_sub(nanoseconds(waited));
+            self.stalls.owed_ns.fetch_add(unpaid, Ordering::Relaxed);
+        })
     }
 
     /// Sets the price anew where the active memtable has `used` bytes; says at how many

@@ -140,7 +140,7 @@ impl Engine {
         let deadline = Deadline::of(self, options);
         let durable = options.durability.unwrap_or(self.options.durability) == Durability::Sync;
         self.pace(payload_len as u64, &deadline)?;
-        let mut waited_for = Cause::Memtables;
+        let mut waited_for = None;
         let end = loop {
             let mut guard = self.commit.lock();
             let Some(commit) = guard.as_mut() else { return Err(self.closed_error()) };
@@ -152,7 +152,9 @@ impl Engine {
             }
             match self.make_room(commit, arena_bytes, payload_len)? {
                 Room::Yes => {
-                    deadline.check(self, waited_for)?;
+                    if let Some(cause) = waited_for {
+                        deadline.check(self, cause)?;
+                    }
                     commit.in_doubt = true;
                     let end = write(commit, durable);
                     commit.in_doubt = false;
@@ -163,7 +165,7 @@ impl Engine {
                 }
                 Room::Wait(cause) => {
                     drop(guard);
-                    waited_for = cause;
+                    waited_for = Some(cause);
                     self.wait_for_room(cause, &deadline)?;
                 }
             }

@@ -6,6 +6,7 @@ mod basics;
 mod checkpoint;
 mod checkpoint_leftovers;
 mod concurrent;
+mod deadlines;
 mod gaps;
 mod handles;
 mod keyspaces;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use olive_core::internals::format::manifest_line::{CHECKED_FROM, FORMAT};
-use olive_core::{Db, ErrorKind, Options, WriteBatch, WriteOptions};
+use olive_core::{Db, ErrorKind, Options, WriteBatch};
 
 use crate::support::{Scratch, entries, kind, tiny};
 
@@ -335,23 +335,4 @@ fn names_of_keyspaces() {
     let db = tiny().open(scratch.path()).expect("a reopen");
     assert_eq!(db.keyspaces().expect("names").len(), 2);
     assert!(!db.drop_keyspace("never there").expect("a drop"));
-}
-
-#[test]
-fn a_deadline_that_has_passed_writes_nothing() {
-    let scratch = Scratch::new();
-    let db = tiny().open(scratch.path()).expect("a new database");
-    let now = WriteOptions::default().deadline(Duration::ZERO);
-    let other = db.keyspace("other").expect("a keyspace");
-    let mut batch = WriteBatch::new();
-    batch.put("k", "v");
-    let stalled = ErrorKind::Stalled;
-    refused(&scratch, stalled, "nothing was written", || db.put_with("k", "v", &now));
-    refused(&scratch, stalled, "nothing was written", || db.delete_with("k", &now));
-    refused(&scratch, stalled, "nothing was written", || db.write_with(&batch, &now));
-    refused(&scratch, stalled, "nothing was written", || other.put_with("k", "v", &now));
-    assert!(db.get("k").expect("a get").is_none());
-    assert_eq!(db.stats().expect("stats").put_ops, 2, "those of the keyspace");
-    let soon = WriteOptions::default().deadline(Duration::from_secs(20));
-    db.put_with("k", "v", &soon).expect("a put in time");
 }
