@@ -250,8 +250,8 @@ impl Options {
         self
     }
 
-    /// How many threads compact: 1 to 64. Default: 1. One that flushes and one
-    /// that syncs come on top.
+    /// How many threads compact: 1 to 64. Default: 1. One that flushes,
+    /// one that syncs and one that prepares log segments come on top.
     #[must_use]
     pub fn compaction_threads(mut self, threads: usize) -> Self {
         self.compaction_threads = threads;

@@ -1,9 +1,9 @@
 //! How the space of dropped keyspaces comes back.
 //!
 //! ```text
-//! a table of nothing else            an edit takes it out, without reading it
-//! a table of which it is an eighth   is written anew, when nothing more urgent is due
-//! the rest                           goes with the compactions that come by
+//! a table of nothing else              an edit takes it out, without reading it
+//! a table of which they are an eighth  is written anew, when nothing more urgent is due
+//! the rest                             goes with the compactions that come by
 //! ```
 
 use super::Engine;
@@ -44,14 +44,7 @@ impl Engine {
         if readers.dropped.is_empty() {
             return Ok(false);
         }
-        let is_gone = |table: &Table| {
-            let first = KeyspaceId::split(&table.meta().smallest);
-            let last = KeyspaceId::split(&table.meta().largest);
-            match (first, last) {
-                (Some((first, _)), Some((last, _))) => first == last && readers.is_gone(first),
-                _ => false,
-            }
-        };
+        let gone = Gone::of(&readers);
         let (running, removed) = {
             let mut tree = self.tree.lock();
             if tree.paused > 0 || self.check_open().is_err() {
@@ -59,18 +52,18 @@ impl Engine {
             }
             let view = self.view.load();
             let busy = |number: u64| tree.running.iter().any(|job| job.has(number));
-            let gone: Vec<(usize, u64)> = view
+            let removed: Vec<(usize, u64)> = view
                 .version
                 .tables()
-                .filter(|(_, table)| is_gone(table) && !busy(table.meta().number))
+                .filter(|(_, table)| gone.has_all_of(table) && !busy(table.meta().number))
                 .map(|(level, table)| (level, table.meta().number))
                 .collect();
-            if gone.is_empty() {
+            if removed.is_empty() {
                 return Ok(false);
             }
-            let running = Claim::of(&gone);
+            let running = Claim::of(&removed);
             tree.running.push(running.clone());
-            (running, gone)
+            (running, removed)
         };
         let _claimed = Claimed { engine: self, claim: running };
         self.install(VersionEdit { removed, ..VersionEdit::default() }, |_| ())?;
@@ -82,59 +75,46 @@ impl Engine {
     /// Compacts one table that holds a good part of dropped keyspaces, if there is one;
     /// says whether it did.
     pub(super) fn shrink_step(&self) -> Result<bool> {
-        let readers = self.readers()?;
-        let gone = || readers.dropped.keys().copied().filter(|&id| readers.is_gone(id));
-        for keyspace in gone() {
-            let (start, end) = scoped(keyspace);
-            for level in 0..LEVELS {
-                let version = Arc::clone(&self.view.load().version);
-                let Some(table) = self.shrinkable(&version, level, keyspace, &start, &end)? else {
-                    continue;
-                };
-                if let Some((plan, version)) = self.claim_shrinking(level, &table) {
-                    let outputs = self.run_claimed(&plan, &version)?;
-                    // Offsets are those of blocks: they could seem to have some left of
-                    // each keyspace that the job left out, not of this one alone.
-                    let (smallest, largest) = plan.range();
-                    let left_out: Vec<KeyspaceId> = gone()
-                        .filter(|&id| {
-                            let (start, end) = scoped(id);
-                            start.as_slice() <= largest && end.as_slice() > smallest
-                        })
-                        .collect();
-                    let pairs = outputs.iter().flat_map(|&n| left_out.iter().map(move |&k| (n, k)));
-                    self.shrunk.lock().extend(pairs);
-                    return Ok(true);
-                }
+        let gone = Gone::of(&self.readers()?);
+        for level in 0..if gone.keyspaces == 0 { 0 } else { LEVELS } {
+            let version = Arc::clone(&self.view.load().version);
+            let Some(table) = self.shrinkable(&version, level, &gone)? else { continue };
+            if let Some((plan, version)) = self.claim_shrinking(level, &table) {
+                let outputs = self.run_claimed(&plan, &version)?;
+                // Offsets are those of blocks: they could seem to have some left.
+                let looked_at = outputs.iter().map(|&number| (number, gone.keyspaces));
+                self.shrunk.lock().extend(looked_at);
+                return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// A table of `level` of which `keyspace` takes a good part. Each table is looked at
-    /// once a keyspace, since what it holds does not change.
+    /// A table of `level` of which dropped keyspaces take a good part. Each table is looked
+    /// at once for as long as no more of them are gone, since what it holds does not change.
     fn shrinkable(
         &self,
         version: &Version,
         level: usize,
-        keyspace: KeyspaceId,
-        start: &[u8],
-        end: &[u8],
+        gone: &Gone,
     ) -> Result<Option<Arc<Table>>> {
-        for table in version.overlapping(level, start, end) {
-            let key = (table.meta().number, keyspace);
-            if self.shrunk.lock().contains(&key) {
+        for table in version.level(level) {
+            let number = table.meta().number;
+            if self.shrunk.lock().get(&number) == Some(&gone.keyspaces) {
                 continue;
             }
-            let gone = table.offset_of(end)?.saturating_sub(table.offset_of(start)?);
-            if gone >= table.meta().bytes / GONE_PARTS && gone > 0 {
+            let mut bytes = 0;
+            for (start, end) in gone.within(table) {
+                bytes += table.offset_of(end)?.saturating_sub(table.offset_of(start)?);
+            }
+            if bytes >= table.meta().bytes / GONE_PARTS && bytes > 0 {
                 return Ok(Some(Arc::clone(table)));
             }
             let mut looked_at = self.shrunk.lock();
             if looked_at.len() >= LOOKED_AT_MAX {
                 looked_at.clear();
             }
-            looked_at.insert(key);
+            looked_at.insert(number, gone.keyspaces);
         }
         Ok(None)
     }
@@ -157,6 +137,43 @@ impl Engine {
         }
         tree.running.push(plan.claim());
         Some((plan, version))
+    }
+}
+
+/// What nobody can read any more.
+struct Gone {
+    /// How many keyspaces.
+    keyspaces: usize,
+    /// Their scoped keys, from the first on and up to the first that is not theirs, in
+    /// order. Keyspaces whose numbers follow one another are one range.
+    ranges: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Gone {
+    fn of(readers: &Readers) -> Gone {
+        let mut gone = Gone { keyspaces: 0, ranges: Vec::new() };
+        for &keyspace in readers.dropped.keys().filter(|&&id| readers.is_gone(id)) {
+            let (start, end) = scoped(keyspace);
+            gone.keyspaces += 1;
+            match gone.ranges.last_mut() {
+                Some((_, last)) if *last == start => *last = end,
+                _ => gone.ranges.push((start, end)),
+            }
+        }
+        gone
+    }
+
+    /// The ranges of which `table` may have keys.
+    fn within(&self, table: &Table) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
+        let meta = table.meta();
+        let from = self.ranges.partition_point(|(_, end)| *end <= meta.smallest);
+        self.ranges[from..].iter().take_while(|(start, _)| *start <= meta.largest)
+    }
+
+    fn has_all_of(&self, table: &Table) -> bool {
+        let meta = table.meta();
+        let range = self.within(table).next();
+        range.is_some_and(|(start, end)| *start <= meta.smallest && meta.largest < *end)
     }
 }
 

@@ -50,7 +50,7 @@ mod threads;
 mod view;
 mod write;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -124,8 +124,9 @@ pub(crate) struct Engine {
     dropped: Mutex<BTreeMap<KeyspaceId, SeqNo>>,
     /// The last sequence number of a drop that is known to be durable.
     drops_synced: AtomicU64,
-    /// Tables in which little of a dropped keyspace was found: see `dropped.rs`.
-    shrunk: Mutex<HashSet<(u64, KeyspaceId)>>,
+    /// Tables in which little of dropped keyspaces was found, and how many of these there
+    /// were then: see `dropped.rs`.
+    shrunk: Mutex<HashMap<u64, usize>>,
     snapshots: Snapshots,
     numbers: FileNumbers,
 

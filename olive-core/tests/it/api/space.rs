@@ -68,6 +68,45 @@ fn a_dropped_keyspace_gives_its_space_back_by_itself() {
     }
 }
 
+/// None of them is an eighth of a table, and all are most of it; and others lie between.
+#[test]
+fn many_small_dropped_keyspaces_give_their_space_back_together() {
+    for kept_each in [1000, 10] {
+        let scratch = Scratch::new();
+        let options = Options::default().maintenance(Maintenance::Manual);
+        let db = options.open(scratch.path()).expect("a new database");
+        let names: Vec<String> = (0..60).map(|number| format!("keyspace {number}")).collect();
+        for name in &names {
+            let keyspace = db.keyspace(name).expect("a keyspace");
+            for number in 0..200_u32 {
+                keyspace.put(number.to_be_bytes(), [1; 200]).expect("a put");
+            }
+        }
+        db.put("kept", "v").expect("a put");
+        db.flush().expect("a flush");
+        settle(&db).expect("maintenance");
+        assert!(db.stats().expect("stats").table_bytes > 2_000_000);
+        let is_kept = |number: usize| number % kept_each == 5;
+        for (number, name) in names.iter().enumerate() {
+            if !is_kept(number) {
+                db.drop_keyspace(name).expect("a drop");
+            }
+        }
+        settle(&db).expect("maintenance");
+        let left = db.stats().expect("stats").table_bytes;
+        let kept = (0..60).filter(|&number| is_kept(number)).count() as u64;
+        assert!(left < kept * 60_000 + 10_000, "{left} bytes are left of {kept} keyspaces");
+        assert_eq!(db.get("kept").expect("a get").expect("a value"), b"v");
+        for (number, name) in names.iter().enumerate().filter(|(number, _)| is_kept(*number)) {
+            let keyspace = db.keyspace(name).expect("a keyspace");
+            assert_eq!(keyspace.iter().expect("a walk").count(), 200, "{number}");
+        }
+        let compactions = db.stats().expect("stats").compactions;
+        settle(&db).expect("maintenance");
+        assert_eq!(db.stats().expect("stats").compactions, compactions, "it has come to rest");
+    }
+}
+
 /// A table was written anew for one of them and then for the other, for ever: where
 /// blocks end with keyspaces, each seems to have some of it left.
 #[test]
