@@ -342,7 +342,10 @@ impl Db {
     /// Drops the keyspace `name` with all its entries; says whether there was one.
     ///
     /// Its handles fail from then on, with `InvalidArgument`; snapshots taken before
-    /// still read it. A keyspace made with the same name later begins empty.
+    /// still read it. A keyspace made with the same name later begins empty. Once no such
+    /// snapshot is left, its space comes back in the background: tables of nothing but
+    /// dropped keyspaces at once, those of which they are an eighth when nothing is more
+    /// urgent, the rest with the compactions that come by.
     ///
     /// # Errors
     ///
@@ -371,8 +374,10 @@ impl Db {
         self.engine().sync()
     }
 
-    /// Flushes, and compacts the entries of a range down to one level, so that
-    /// deleted and overwritten ones give their space back.
+    /// Flushes, and compacts the entries of a range of the default keyspace down to one
+    /// level, so that deleted and overwritten ones give their space back now: without being
+    /// asked, compactions in the background come to them too. For another keyspace, see
+    /// [`Keyspace::compact_range`].
     ///
     /// # Errors
     ///
@@ -433,12 +438,14 @@ impl Db {
         self.engine().checkpoint(path.as_ref())
     }
 
-    /// About how many bytes of tables the entries of a range take. What is only in
-    /// memtables is not counted.
+    /// About how many bytes of tables the entries of a range of the default keyspace take,
+    /// old versions and tombstones with them. What is only in memtables is not counted. Of
+    /// the two blocks in which the range begins and ends in a table, entries count as if all
+    /// of a block were of one size.
     ///
     /// # Errors
     ///
-    /// `Corruption`, `Io`: of a table whose index was read.
+    /// `Corruption`, `Io`: of a table whose index, or one of those blocks, was read.
     pub fn approximate_size(&self, range: impl KeyRange) -> Result<u64> {
         self.engine().approximate_size(&bounds_of(DEFAULT, range.start(), range.end()))
     }
@@ -462,7 +469,8 @@ impl Db {
     }
 
     /// Reads every table and the manifest and checks them against their checksums,
-    /// order and counts. What is damaged is in the report.
+    /// order and counts. What is damaged is in the report. A read-only handle passes over
+    /// tables that the writer has compacted away and deleted since it was opened.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

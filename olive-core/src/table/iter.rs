@@ -234,6 +234,14 @@ impl TableIter {
         open::damaged(&self.table.path, self.bytes_at + self.base as u64, bad)
     }
 
+    /// How many bytes of blocks lie before `target`, as [`Table::offset_within_block`] says.
+    pub(super) fn offset_of(&mut self, target: InternalKey<'_>) -> Result<u64> {
+        let position = self.search(target)? as u64;
+        let at = self.block.and_then(|i| self.table.core().ok()?.index().block(i));
+        let count = self.layout.count().max(1) as u64;
+        Ok(at.map_or(0, |at| at.offset + u64::from(at.len) * position / count))
+    }
+
     /// The block that may have `target` becomes the current one; answers the first
     /// position at or behind it there, which may be the block's end.
     fn search(&mut self, target: InternalKey<'_>) -> Result<usize> {

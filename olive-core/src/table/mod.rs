@@ -228,6 +228,15 @@ impl Table {
         Ok(if scoped > &*self.meta.largest { core.data_bytes() } else { core.offset_of(scoped) })
     }
 
+    /// The same, nearer: of the block that `scoped` would be in, the part that lies before it
+    /// by the count of entries. The block is read for that.
+    pub fn offset_within_block(self: &Arc<Self>, scoped: &[u8]) -> Result<u64> {
+        if scoped > &*self.meta.largest {
+            return Ok(self.core()?.data_bytes());
+        }
+        self.iter().offset_of(InternalKey::seek(scoped, SeqNo::MAX))
+    }
+
     /// Reads everything anew and checks it against checksums, order and properties;
     /// adds what it read to `report`, damage included. An `Err` is an I/O error
     /// that says nothing of the table.

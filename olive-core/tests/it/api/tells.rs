@@ -118,6 +118,58 @@ fn memory_that_is_kept_for_the_next_memtable_counts_and_is_given_back() {
 }
 
 #[test]
+fn a_reader_whose_tables_were_compacted_away_calls_nothing_damaged() {
+    let scratch = Scratch::new();
+    let options = || Options::default().maintenance(olive_core::Maintenance::Manual);
+    let db = options().open(scratch.path()).expect("a new database");
+    db.put("k", "1").expect("a put");
+    db.flush().expect("a flush");
+    let reader = options().open_read_only(scratch.path()).expect("a read-only open");
+    assert_eq!(reader.verify().expect("a verify").tables, 1);
+    db.put("k", "2").expect("a put");
+    db.compact_range(..).expect("a compaction");
+    while db.maintain().expect("a step") != olive_core::Progress::Idle {}
+    assert_eq!(reader.get("k").expect("a get").expect("a value"), b"1");
+    let report = reader.verify().expect("a verify");
+    assert!(report.damage.is_empty() && report.tables == 0, "{report:?}");
+    // But what the manifest names must be there.
+    let reader = options().open_read_only(scratch.path()).expect("a read-only open");
+    db.close().expect("a close");
+    for entry in std::fs::read_dir(scratch.path()).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ending| ending == "sst") {
+            #[expect(clippy::disallowed_methods, reason = "what a user's mistake would do")]
+            std::fs::remove_file(path).expect("a table is gone");
+        }
+    }
+    assert_eq!(reader.verify().expect("a verify").damage.len(), 1);
+}
+
+#[test]
+fn the_size_of_one_large_value_is_told_and_so_is_that_of_what_lies_beside() {
+    let scratch = Scratch::new();
+    let options = Options::default().maintenance(olive_core::Maintenance::Manual);
+    let db = options.open(scratch.path()).expect("a new database");
+    for number in 0..8 {
+        db.put(format!("large{number}"), vec![0; 1 << 20]).expect("a put");
+        db.put(format!("small{number}"), vec![0; 500]).expect("a put");
+    }
+    db.flush().expect("a flush");
+    let size = |from: &str, to: &str| db.approximate_size(from..=to).expect("a size");
+    for number in 0..8 {
+        let key = format!("large{number}");
+        assert_eq!(size(&key, &key) >> 20, 1, "{key}");
+        let key = format!("small{number}");
+        assert!((250..1_000).contains(&size(&key, &key)), "{key}: {}", size(&key, &key));
+    }
+    assert_eq!(size("large2", "large4") >> 20, 3);
+    assert_eq!(size("large2x", "large2y"), 0);
+    assert_eq!((size("a", "b"), size("t", "z")), (0, 0));
+    let all = db.approximate_size(..).expect("a size");
+    assert_eq!(all, size("a", "large3") + size("large3x", "small3") + size("small3x", "z"));
+}
+
+#[test]
 fn a_memtable_is_flushed_where_iterators_walk_over_what_was_deleted_in_it() {
     const KEYS: u32 = 5_000;
     let scratch = Scratch::new();
