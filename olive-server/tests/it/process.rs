@@ -184,8 +184,8 @@ fn why_it_cannot_start_is_one_line_said_once_without_a_backtrace() {
         (dir.path(), &["--token-file", "/nonexistent/tokens"], "No such file"),
         (dir.path(), &["--config", path], "line 2: unknown field `max_conections`"),
         (&file, &[], "lies under a file"),
-        (&locked, &[], "Is a directory"),
-        (&locked, &["--log-level", "off"], "Is a directory"),
+        (&locked, &[], "it is a folder, not a regular file"),
+        (&locked, &["--log-level", "off"], "it is a folder, not a regular file"),
     ] {
         let run = command(data, args).env("RUST_BACKTRACE", "1").output().unwrap();
         assert_eq!(run.status.code(), Some(1));
