@@ -76,7 +76,10 @@ impl Engine {
     /// says whether it did.
     pub(super) fn shrink_step(&self) -> Result<bool> {
         let gone = Gone::of(&self.readers()?);
-        for level in 0..if gone.keyspaces == 0 { 0 } else { LEVELS } {
+        if gone.keyspaces == 0 {
+            return Ok(false);
+        }
+        for level in 0..LEVELS {
             let version = Arc::clone(&self.view.load().version);
             let Some(table) = self.shrinkable(&version, level, &gone)? else { continue };
             if let Some((plan, version)) = self.claim_shrinking(level, &table) {

@@ -29,9 +29,9 @@
 //! is told of none that what it could read has shortened; and it goes by those from `seen` on,
 //! so that the moment which it shows is not before theirs.
 //!
-//! Watches belong to the commit lock, under which all writes insert and publish. Those that
-//! spared nobody a walk since the last memtable but one are forgotten: each costs each put a
-//! comparison.
+//! Watches belong to the commit lock, under which all writes insert and publish. Where a
+//! memtable is rotated, those that spared nobody a walk since the one before was are
+//! forgotten: each costs each put a comparison.
 
 use super::Engine;
 use crate::iter::{Found, Gap};
