@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use super::payments::Payments;
 use super::stall::{self, Cause, Debts};
 use super::{Engine, Tree, picker_config};
 use crate::compaction;
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::SeqNo;
 use crate::options::{Maintenance, WriteOptions};
 use crate::stats::{StallStats, nanoseconds};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -15,9 +17,6 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so many failures in a row of the work that it waits for, a write fails too.
 const FAILURES_MAX: u32 = 4;
-/// How much of what was waited too long counts: a process that was stopped for a minute
-/// has not paid for a minute.
-const CREDIT_NS_MAX: u64 = 20_000_000;
 /// While a memtable fills, the price is looked at so often, or each so many bytes.
 const PRICES_A_MEMTABLE: usize = 16;
 const PRICE_STEP_BYTES_MAX: usize = 1 << 20;
@@ -28,9 +27,7 @@ pub(super) struct Stalls {
     /// Nanoseconds that a small write owes; 0: nothing is owed.
     price_ns: AtomicU64,
     price_cause: AtomicU64,
-    owed_ns: AtomicU64,
-    /// Nanoseconds that were waited beyond what was owed.
-    credit_ns: AtomicU64,
+    pub(super) payments: Payments,
     counts: [AtomicU64; Cause::ALL.len()],
     times_ns: [AtomicU64; Cause::ALL.len()],
     /// Whether the sync thread knows that there is something to sync.
@@ -38,32 +35,14 @@ pub(super) struct Stalls {
 }
 
 impl Stalls {
+    /// Of a database whose last write is `seq`.
+    pub(super) fn new(seq: SeqNo) -> Stalls {
+        Stalls { payments: Payments::new(seq), ..Stalls::default() }
+    }
+
     pub(super) fn note(&self, cause: Cause, time: Duration) {
         self.counts[cause as usize].fetch_add(1, Ordering::Relaxed);
         self.times_ns[cause as usize].fetch_add(nanoseconds(time), Ordering::Relaxed);
-    }
-
-    /// Takes a payment off what is owed, if that is enough for one; how long it is to be
-    /// waited for, where what was waited too long before does not cover it.
-    fn take_payment(&self) -> Option<u64> {
-        let (pay_min, pay_max) = (nanoseconds(stall::PAY_MIN), nanoseconds(stall::PAY_MAX));
-        let relaxed = Ordering::Relaxed;
-        let rest = |owed: u64| (owed >= pay_min).then(|| owed.saturating_sub(pay_max));
-        let pay = self.owed_ns.fetch_update(relaxed, relaxed, rest).ok()?.min(pay_max);
-        let uncovered = |credit: u64| Some(credit.saturating_sub(pay));
-        let covered = self.credit_ns.fetch_update(relaxed, relaxed, uncovered).unwrap_or(0);
-        let left = pay.saturating_sub(covered);
-        if left >= pay_min {
-            return Some(left);
-        }
-        self.owed_ns.fetch_add(left, relaxed);
-        None
-    }
-
-    /// Keeps what was waited beyond a payment for those to come.
-    fn overslept(&self, ns: u64) {
-        let more = |credit: u64| Some(credit.saturating_add(ns).min(CREDIT_NS_MAX));
-        let _ = self.credit_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
     pub(super) fn stats(&self) -> Vec<StallStats> {
@@ -151,34 +130,28 @@ impl Engine {
             return Ok(());
         }
         let owes = stall::owed_ns(price, bytes);
-        let owed = self.stalls.owed_ns.fetch_add(owes, Ordering::Relaxed) + owes;
-        if owed < nanoseconds(stall::PAY_MIN) || self.options.maintenance == Maintenance::Manual {
+        if !self.stalls.payments.owe(owes) || self.options.maintenance == Maintenance::Manual {
             return Ok(());
         }
-        self.pay(deadline).inspect_err(|_| {
-            // It was not written, and owes nothing.
-            let less = |owed: u64| Some(owed.saturating_sub(owes));
-            let _ = self.stalls.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        })
+        self.pay(deadline).inspect_err(|_| self.stalls.payments.forgive(owes))
     }
 
     /// Waits for a payment, if one is due; one that the deadline cuts short stays due.
     #[cold]
     fn pay(&self, deadline: &Deadline) -> Result<()> {
-        let Some(pay_ns) = self.stalls.take_payment() else { return Ok(()) };
+        let payments = &self.stalls.payments;
+        let Some(pay_ns) = payments.take(self.published()) else { return Ok(()) };
         let pay = Duration::from_nanos(pay_ns);
         let began = self.now();
         let tree = self.tree.lock();
         drop(self.tree_changed.wait_briefly(tree, deadline.left(self).unwrap_or(pay).min(pay)));
         let waited = self.now().saturating_sub(began);
-        // Where others have the processors, it may be long until a sleeper has one again.
-        self.stalls.overslept(nanoseconds(waited).saturating_sub(pay_ns));
         let cause = Cause::ALL[self.stalls.price_cause.load(Ordering::Relaxed) as usize];
         self.stalls.note(cause, waited);
-        deadline.check(self, cause).inspect_err(|_| {
-            let unpaid = pay_ns.saturating_sub(nanoseconds(waited));
-            self.stalls.owed_ns.fetch_add(unpaid, Ordering::Relaxed);
-        })
+        let in_time = deadline.check(self, cause);
+        // Where others have the processors, it may be long until a sleeper has one again.
+        payments.waited(pay_ns, nanoseconds(waited), in_time.is_err());
+        in_time
     }
 
     /// Sets the price anew where the active memtable has `used` bytes; says at how many
@@ -249,56 +222,5 @@ impl Deadline {
             )),
             _ => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const US: u64 = 1_000;
-
-    fn owing(us: u64) -> Stalls {
-        let stalls = Stalls::default();
-        stalls.owed_ns.store(us * US, Ordering::Relaxed);
-        stalls
-    }
-
-    #[test]
-    fn what_is_owed_is_paid_in_waits_neither_too_short_nor_too_long() {
-        let stalls = owing(1_090);
-        let waits = [(); 4].map(|()| stalls.take_payment());
-        assert_eq!(waits, [Some(500 * US), Some(500 * US), Some(90 * US), None]);
-        let stalls = owing(79);
-        assert_eq!(stalls.take_payment(), None);
-        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 79 * US, "owed still");
-    }
-
-    #[test]
-    fn what_was_waited_too_long_pays_for_what_comes_next() {
-        let stalls = owing(100);
-        assert_eq!(stalls.take_payment(), Some(100 * US), "nothing was paid before");
-        stalls.overslept(230 * US);
-        for _ in 0..2 {
-            stalls.owed_ns.fetch_add(100 * US, Ordering::Relaxed);
-            assert_eq!(stalls.take_payment(), None);
-        }
-        assert_eq!(stalls.owed_ns.load(Ordering::Relaxed), 0);
-        stalls.owed_ns.fetch_add(90 * US, Ordering::Relaxed);
-        assert_eq!(stalls.take_payment(), None, "30 are covered; 60 are too short a wait");
-        stalls.owed_ns.fetch_add(40 * US, Ordering::Relaxed);
-        assert_eq!(stalls.take_payment(), Some(100 * US), "and are not forgotten");
-    }
-
-    #[test]
-    fn a_long_sleep_pays_for_no_more_than_a_little() {
-        let stalls = owing(0);
-        stalls.overslept(u64::MAX);
-        stalls.overslept(u64::MAX);
-        let free = (0..).take_while(|_| {
-            stalls.owed_ns.fetch_add(500 * US, Ordering::Relaxed);
-            stalls.take_payment().is_none()
-        });
-        assert_eq!(free.count(), 40);
     }
 }

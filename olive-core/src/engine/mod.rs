@@ -40,6 +40,7 @@ mod narrow;
 mod numbers;
 mod open;
 mod passed;
+mod payments;
 mod read;
 mod recovery;
 mod segments;

@@ -386,7 +386,7 @@ fn assemble(options: Options, vfs: Arc<dyn Vfs>, dir: &Path, parts: Parts) -> Ar
         gauge: parts.gauge,
         counters: Counters::new(),
         work: WorkCounters::default(),
-        stalls: Stalls::default(),
+        stalls: Stalls::new(crate::key::SeqNo(parts.published)),
         last_sync_ns: AtomicU64::new(0),
         lock: Mutex::new(parts.lock),
         options,

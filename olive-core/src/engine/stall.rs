@@ -16,22 +16,14 @@
 //!
 //! The worst of them, `d`, sets the price of a write: `d² · 50 µs`, the same again
 //! for every 4 KiB beyond the first. Prices add up as owed time, which is paid in
-//! waits of 80 to 500 µs: short ones, since where writers outrun what is done behind
-//! them one in a thousand waits, and more.
+//! waits of 80 to 500 µs (`payments.rs`).
 //!
 //! One memtable that is flushed while the next one fills is how it always is, and no
 //! debt. The active one counts with what it holds, so that the price does not jump when
 //! it is rotated.
 
-use std::time::Duration;
-
 /// The price of a small write at the hard limit, in nanoseconds.
 pub(crate) const PRICE_NS_MAX: u64 = 50_000;
-/// Owed time is paid once it is this long: of a shorter wait, falling asleep and waking up
-/// would take too much.
-pub(crate) const PAY_MIN: Duration = Duration::from_micros(80);
-/// And in waits no longer than this.
-pub(crate) const PAY_MAX: Duration = Duration::from_micros(500);
 /// What the preparing of segments is called, and the wait for one.
 pub(super) const LOG_SEGMENT: &str = "log segment";
 /// Bytes that one price covers.

@@ -242,6 +242,9 @@ impl Engine {
         let version = Arc::clone(&self.view.load().version);
         let immutables = tree.immutables.iter().rev().map(|i| Arc::clone(&i.memtable)).collect();
         self.view.store(Arc::new(View { memtable, after: last_seq, immutables, version }));
+        if full {
+            self.stalls.payments.memtable_full(last_seq);
+        }
         self.update_price(&tree);
         drop(tree);
         if full {
