@@ -16,7 +16,7 @@
 //!
 //! The worst of them, `d`, sets the price of a write: `d² · 50 µs`, the same again
 //! for every 4 KiB beyond the first. Prices add up as owed time, which is paid in
-//! waits of 80 to 500 µs (`payments.rs`).
+//! waits of 60 to 800 µs (`payments.rs`).
 //!
 //! One memtable that is flushed while the next one fills is how it always is, and no
 //! debt. The active one counts with what it holds, so that the price does not jump when
