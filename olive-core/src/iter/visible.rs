@@ -13,6 +13,9 @@
 //! the first: a search leads behind the others. So it does behind a [`Gap`] that others
 //! found; and a walk forward over many entries of which none was shown says where that was.
 
+mod backward;
+mod forward;
+
 use crate::error::Result;
 use crate::internal_iter::InternalIter;
 use crate::iter::gap::{Found, Gap};
@@ -50,8 +53,6 @@ enum At {
 /// How many entries in a row that are not shown, or versions of one key, are stepped over
 /// before a search is made, which costs some ten steps.
 const HIDDEN_STEPS: u32 = 32;
-/// The same where keys before were like that.
-const HIDDEN_STEPS_MIN: u32 = 8;
 
 /// From so many entries on, one behind the other and none of them shown, they are counted;
 /// but for those that are too new, which no flush takes away.
@@ -373,235 +374,10 @@ impl<I: InternalIter> Visible<I> {
         self.find_backward()
     }
 
-    /// Keeps the current key if older versions of it may come next; whether they may.
-    #[inline]
-    fn keep_key_unless_next_differs(&mut self) -> bool {
-        if self.inner.next_differs() {
-            return false;
-        }
-        self.kept_key.clear();
-        self.kept_key.extend_from_slice(self.inner.key().scoped);
-        true
-    }
-
-    /// From the inner iterator's entry on, if it stands on one (`more`), the first that is
-    /// shown; `skipping`: not one of `kept_key`.
-    #[inline]
-    fn find_forward(&mut self, mut more: bool, mut skipping: bool) -> Result<bool> {
-        let mut hidden_steps = 0;
-        let mut passed = 0;
-        let mut has_start = false;
-        while more {
-            // Before all else: hidden entries behind the end are not walked.
-            if !self.inner.is_short_of_end() && self.is_past_end() {
-                break;
-            }
-            let tag = self.inner.tag();
-            let hidden = tag.seq() > self.seq
-                || (skipping && self.inner.key().scoped == self.kept_key.as_slice());
-            if !hidden && !tag.is_delete() {
-                self.at = At::Inner;
-                self.end_run(passed);
-                return Ok(true);
-            }
-            if tag.seq() <= self.seq {
-                passed += 1;
-                if passed % PASSED_MIN == 0
-                    && let Some(found) = self.cross_gap(&mut has_start)?
-                {
-                    more = found;
-                    continue;
-                }
-            }
-            if hidden {
-                hidden_steps += 1;
-                if hidden_steps >= self.hidden_steps_max / 2
-                    && self.are_of_one_key(&mut hidden_steps)
-                {
-                    more = self.seek_behind_hidden(skipping)?;
-                    continue;
-                }
-            } else {
-                skipping = self.keep_key_unless_next_differs();
-                hidden_steps = 0;
-            }
-            more = self.inner.next()?;
-        }
-        self.end_run(passed);
-        Ok(false)
-    }
-
-    /// Amid a run of entries that are not shown: on behind a gap, if the current key lies in
-    /// one that is known; whether there is an entry then.
-    #[cold]
-    fn cross_gap(&mut self, has_start: &mut bool) -> Result<Option<bool>> {
-        let key = self.inner.key().scoped;
-        let gaps = self.gaps.as_deref().map_or(&[][..], |gaps| gaps);
-        let behind = behind_gap(gaps, key, self.gaps_seq);
-        if !std::mem::replace(has_start, true) {
-            // Older versions of a key that is shown are not shown either: from behind it.
-            self.run_start.clear();
-            self.run_start.extend_from_slice(key);
-            self.run_start.push(0);
-        }
-        behind.map(|behind| self.inner.seek(InternalKey::seek(behind, self.seq))).transpose()
-    }
-
-    #[inline]
-    fn end_run(&mut self, passed: u32) {
-        self.count_passed(passed);
-        if passed >= PASSED_MIN && self.found.as_ref().is_none_or(|(longest, _)| *longest < passed)
-        {
-            self.keep_run(passed);
-        }
-    }
-
-    /// Keeps where the run that has just ended was.
-    #[cold]
-    fn keep_run(&mut self, passed: u32) {
-        let end = match self.at {
-            At::Inner => Some(self.inner.key().scoped),
-            _ => self.bounds.end.as_deref(),
-        };
-        if let Some(end) = end.filter(|end| **end > *self.run_start) {
-            let found = Found { start: self.run_start.clone(), end: end.to_vec() };
-            self.found = Some((passed, found));
-            self.runs += 1;
-        }
-    }
-
     #[inline]
     fn count_passed(&mut self, passed: u32) {
         if passed >= PASSED_MIN {
             self.passed += u64::from(passed);
-        }
-    }
-
-    /// Whether the last half of the steps led over versions of one key, which is in
-    /// `scratch` then. Begins to count anew if so many steps were made.
-    #[cold]
-    fn are_of_one_key(&mut self, hidden_steps: &mut u32) -> bool {
-        if *hidden_steps == self.hidden_steps_max / 2 {
-            self.scratch.clear();
-            self.scratch.extend_from_slice(self.inner.key().scoped);
-        }
-        if *hidden_steps < self.hidden_steps_max {
-            return false;
-        }
-        *hidden_steps = 0;
-        let is_one = self.inner.key().scoped == self.scratch.as_slice();
-        self.hidden_steps_max =
-            if is_one { (self.hidden_steps_max / 2).max(HIDDEN_STEPS_MIN) } else { HIDDEN_STEPS };
-        is_one
-    }
-
-    /// To the first version of the key in `scratch` that is not too new, or behind all of
-    /// them where the key is skipped.
-    #[cold]
-    fn seek_behind_hidden(&mut self, skipping: bool) -> Result<bool> {
-        let is_skipped = skipping && self.scratch == self.kept_key;
-        let seq = if is_skipped { SeqNo::ZERO } else { self.seq };
-        self.inner.seek(InternalKey::seek(&self.scratch, seq))
-    }
-
-    fn is_past_end(&self) -> bool {
-        self.bounds.end.as_ref().is_some_and(|end| self.inner.key().scoped >= end.as_slice())
-    }
-
-    /// From the inner iterator's entry back, the first key that is shown; keeps it.
-    fn find_backward(&mut self) -> Result<bool> {
-        let mut passed = 0;
-        while self.inner.valid() {
-            let key = self.inner.key();
-            if *key.scoped < *self.bounds.start {
-                break;
-            }
-            if self.inner.prev_differs() {
-                // There is one version only.
-                let tag = self.inner.tag();
-                let is_seen = tag.seq() <= self.seq;
-                if is_seen && !tag.is_delete() {
-                    self.at = At::Inner;
-                    self.count_passed(passed);
-                    return Ok(true);
-                }
-                passed += u32::from(is_seen);
-                self.inner.prev()?;
-                continue;
-            }
-            self.kept_key.clear();
-            self.kept_key.extend_from_slice(key.scoped);
-            // Oldest first: the last version at or below the snapshot decides.
-            let mut shown = false;
-            let mut steps = 0;
-            loop {
-                let tag = self.inner.tag();
-                if tag.seq() > self.seq {
-                    self.leave_kept_key_backward(steps)?;
-                    break;
-                }
-                shown = !tag.is_delete();
-                steps += 1;
-                if shown {
-                    self.keep_value();
-                }
-                if steps == HIDDEN_STEPS {
-                    shown = self.keep_newest_of_many()?;
-                    break;
-                }
-                if !self.inner.prev()? || self.inner.key().scoped != self.kept_key.as_slice() {
-                    break;
-                }
-            }
-            if shown {
-                self.at = At::Kept;
-                self.count_passed(passed);
-                return Ok(true);
-            }
-            passed += steps;
-        }
-        self.count_passed(passed);
-        Ok(false)
-    }
-
-    /// The inner iterator stands on a version of `kept_key`: goes before all of them, in
-    /// which `steps` steps were made.
-    fn leave_kept_key_backward(&mut self, mut steps: u32) -> Result<()> {
-        while self.inner.prev()? && self.inner.key().scoped == self.kept_key.as_slice() {
-            steps += 1;
-            if steps >= HIDDEN_STEPS {
-                return self.seek_before_kept_key();
-            }
-        }
-        Ok(())
-    }
-
-    /// The inner iterator stands on a version of `kept_key` that is not too new: keeps the
-    /// newest such one, if it is shown, and goes before all of them. Whether it is.
-    #[cold]
-    fn keep_newest_of_many(&mut self) -> Result<bool> {
-        self.inner.seek(InternalKey::seek(&self.kept_key, self.seq))?;
-        let shown = !self.inner.tag().is_delete();
-        if shown {
-            self.keep_value();
-        }
-        self.seek_before_kept_key()?;
-        Ok(shown)
-    }
-
-    fn seek_before_kept_key(&mut self) -> Result<()> {
-        self.inner.seek_before(InternalKey::seek(&self.kept_key, SeqNo::MAX))?;
-        Ok(())
-    }
-
-    fn keep_value(&mut self) {
-        let value = self.inner.value();
-        if value.len() <= KEPT_COPY_BYTES_MAX {
-            self.kept_handle = None;
-            self.kept_value.clear();
-            self.kept_value.extend_from_slice(value);
-        } else {
-            self.kept_handle = Some(self.inner.value_handle());
         }
     }
 }
