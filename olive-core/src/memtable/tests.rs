@@ -272,6 +272,30 @@ fn entries_that_fit_by_their_bounds_never_panic_and_leave_little_unused() {
     }
 }
 
+/// Rising keys leave full nodes behind; then the same place in them is split over and over.
+#[test]
+fn versions_of_one_key_take_what_they_were_asked_for_wherever_it_is() {
+    const CAPACITY: usize = 256 << 10;
+    let put = |writer: &mut MemtableWriter, n: u64, seq: u64| {
+        let key = format!("\x01{n:016}").into_bytes();
+        let fits = writer.fits(Memtable::entry_bytes_max(key.len(), 0));
+        if fits {
+            writer.insert(InternalKey::new(&key, Tag::new(SeqNo(seq), Kind::Put)), b"");
+        }
+        fits
+    };
+    for hot in (0..500).step_by(3) {
+        let (table, mut writer) = Memtable::new(CAPACITY, &ArenaGauge::new()).unwrap();
+        for n in 0..500 {
+            assert!(put(&mut writer, n, n + 1));
+        }
+        let versions = (501..).take_while(|&seq| put(&mut writer, hot, seq)).count();
+        let used = table.bytes_used();
+        assert!(used <= CAPACITY + super::tree_insert::RESERVE_BYTES, "key {hot}: {used} bytes");
+        assert!(versions > 2_000, "key {hot}: {versions} versions");
+    }
+}
+
 #[test]
 #[should_panic(expected = "fits into its memtable")]
 fn an_entry_that_does_not_fit_panics() {

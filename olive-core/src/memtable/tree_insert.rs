@@ -328,10 +328,12 @@ impl Inserter {
         // SAFETY: the caller's promise.
         let (head, first) =
             unsafe { (tree.leaf(right).heads[0].load(Ordering::Relaxed), tree.first_of(right)) };
+        // SAFETY: as above.
+        let is_last = unsafe { tree.leaf(right) }.next.load(Ordering::Relaxed) == LeafAt::NONE.0;
         let mut child = Child { head, first, at: right.0 };
         for &(at, taken) in path.steps[..path.levels].iter().rev() {
             // SAFETY: an inner node of the path.
-            match unsafe { self.add_child(tree, at, taken + 1, child) } {
+            match unsafe { self.add_child(tree, at, taken + 1, child, is_last) } {
                 None => return,
                 Some(split) => child = split,
             }
@@ -340,7 +342,8 @@ impl Inserter {
         unsafe { self.grow(tree, child) };
     }
 
-    /// Adds a child at `place`; gives the new node behind it if it had to be split.
+    /// Adds a child at `place`, which `is_last` of all on its level, or not; gives the new
+    /// node behind it if it had to be split.
     ///
     /// # Safety
     ///
@@ -351,6 +354,7 @@ impl Inserter {
         at: InnerAt,
         place: usize,
         child: Child,
+        is_last: bool,
     ) -> Option<Child> {
         // SAFETY: the caller's promise.
         let inner = unsafe { tree.inner(at) };
@@ -359,8 +363,10 @@ impl Inserter {
             insert_child(inner, place, child, || ());
             return None;
         }
-        // Behind all others: keys that rise, for which full nodes are left behind.
-        let kept = if place == INNER_CHILDREN { INNER_CHILDREN } else { INNER_CHILDREN / 2 };
+        debug_assert!(!is_last || place == INNER_CHILDREN, "{place}");
+        // Behind all others: keys that rise, for which full nodes are left behind. Anywhere
+        // else the new node would have one child, and the next split here another such node.
+        let kept = if is_last { INNER_CHILDREN } else { INNER_CHILDREN / 2 };
         // SAFETY: the caller's promise.
         let (right_at, right) = unsafe { self.new_inner(tree) };
         for from in kept..INNER_CHILDREN {
