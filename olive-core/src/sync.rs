@@ -17,6 +17,17 @@ mod primitives;
 #[path = "sync/native.rs"]
 mod primitives;
 
+mod event_count;
+#[cfg_attr(
+    all(target_os = "linux", not(all(test, olive_shuttle))),
+    path = "sync/sleepers_futex.rs"
+)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(all(test, olive_shuttle)))),
+    path = "sync/sleepers_portable.rs"
+)]
+mod sleepers;
+
 use std::cell::Cell;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, OnceLock};
@@ -24,9 +35,10 @@ pub(crate) use std::sync::{Arc, OnceLock};
 #[cfg(all(test, olive_shuttle))]
 pub(crate) use primitives::explore;
 pub(crate) use primitives::{
-    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, EventCount, Mutex, MutexGuard,
-    yield_now,
+    ArcSwap, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, yield_now,
 };
+
+pub(crate) use event_count::EventCount;
 
 /// Something on cache lines of its own: what one thread writes all the time does not take
 /// its neighbours from those who only read them. (Two lines: processors fetch pairs.)

@@ -55,7 +55,7 @@ macro_rules! atomics {
 
 atomics! {
     AtomicBool of bool { swap }
-    AtomicU32 of u32 {}
+    AtomicU32 of u32 { fetch_add, swap }
     AtomicU64 of u64 { fetch_add, fetch_max, fetch_or }
     AtomicUsize of usize { fetch_add, fetch_max, fetch_sub }
 }
@@ -186,41 +186,6 @@ impl Condvar {
 
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
-    }
-}
-
-/// How often something came to pass, and who waits for the next time.
-#[derive(Debug, Default)]
-pub(crate) struct EventCount {
-    /// The count, and who began to wait since it was last advanced.
-    state: Mutex<(u32, u32)>,
-    advanced: Condvar,
-}
-
-impl EventCount {
-    pub(crate) fn now(&self) -> u32 {
-        self.state.lock().0
-    }
-
-    pub(crate) fn wait(&self, seen: u32) {
-        let mut state = self.state.lock();
-        state.1 += 1;
-        while state.0 == seen {
-            state = self.advanced.wait(state);
-        }
-    }
-
-    pub(crate) fn waiters(&self) -> u32 {
-        self.state.lock().1
-    }
-
-    pub(crate) fn advance(&self) -> u32 {
-        let mut state = self.state.lock();
-        state.0 += 1;
-        let waiters = std::mem::take(&mut state.1);
-        drop(state);
-        self.advanced.notify_all();
-        waiters
     }
 }
 

@@ -9,13 +9,11 @@ pub(crate) use std::thread::yield_now;
 
 pub(crate) use arc_swap::ArcSwap;
 
-use std::sync::atomic::Ordering;
-
 #[cfg(target_os = "linux")]
 use std::num::NonZeroU64;
 
 #[cfg(target_os = "linux")]
-use rustix::thread::{current_timer_slack, futex, set_current_timer_slack};
+use rustix::thread::{current_timer_slack, set_current_timer_slack};
 
 /// A mutual exclusion lock without poisoning.
 #[derive(Debug, Default)]
@@ -109,86 +107,9 @@ impl Drop for TimerSlack {
     }
 }
 
-/// How often something came to pass, for those who wait for the next time: without a lock
-/// that all who are woken at once would have to take one after the other.
-///
-/// ```text
-/// loop {
-///     let seen = count.now();
-///     if what is waited for is there { break }
-///     count.wait(seen);             what came since `seen` was taken ends it at once
-/// }
-/// ```
-#[derive(Debug, Default)]
-pub(crate) struct EventCount {
-    count: AtomicU32,
-    /// Who began to wait since the count was last advanced, or a few more.
-    waiters: AtomicU32,
-    #[cfg(not(target_os = "linux"))]
-    sleep: (Mutex<()>, Condvar),
-}
-
-impl EventCount {
-    pub(crate) fn now(&self) -> u32 {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Returns once the count is not `seen` any more, or for no reason.
-    pub(crate) fn wait(&self, seen: u32) {
-        // Before the count is looked at again: who advances it looks at the waiters after,
-        // so that one of the two sees the other.
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-        self.sleep(seen);
-    }
-
-    #[cfg(target_os = "linux")]
-    fn sleep(&self, seen: u32) {
-        // An error is a reason to look again as well: the count has changed, or a signal came.
-        let _ = futex::wait(&self.count, futex::Flags::PRIVATE, seen, None);
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn sleep(&self, seen: u32) {
-        let mut guard = self.sleep.0.lock();
-        while self.count.load(Ordering::Acquire) == seen {
-            guard = self.sleep.1.wait(guard);
-        }
-    }
-
-    /// Who has begun to wait since the count was last advanced, or a few more.
-    pub(crate) fn waiters(&self) -> u32 {
-        self.waiters.load(Ordering::Relaxed)
-    }
-
-    /// Wakes all who wait; says how many.
-    pub(crate) fn advance(&self) -> u32 {
-        self.count.fetch_add(1, Ordering::SeqCst);
-        let waiters = self.waiters.swap(0, Ordering::SeqCst);
-        if waiters > 0 {
-            self.wake_all();
-        }
-        waiters
-    }
-
-    #[cfg(target_os = "linux")]
-    fn wake_all(&self) {
-        let everyone = i32::MAX as u32;
-        let woken = futex::wake(&self.count, futex::Flags::PRIVATE, everyone);
-        debug_assert!(woken.is_ok(), "a futex of this process: {woken:?}");
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn wake_all(&self) {
-        // Nobody is between their look at the count and their sleep.
-        drop(self.sleep.0.lock());
-        self.sleep.1.notify_all();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
 
     #[cfg(target_os = "linux")]
     #[test]
@@ -202,47 +123,5 @@ mod tests {
         let lock = Mutex::new(());
         drop(Condvar::new().wait_briefly(lock.lock(), Duration::from_micros(20)));
         assert_eq!(current_timer_slack().ok(), slack.map(NonZeroU64::get));
-    }
-
-    #[test]
-    fn nobody_sleeps_through_what_they_wait_for() {
-        const ROUNDS: u64 = 20_000;
-        let (count, reached) = (EventCount::default(), AtomicU64::new(0));
-        let wait_for = |round: u64| loop {
-            let seen = count.now();
-            if reached.load(Ordering::Acquire) >= round {
-                break;
-            }
-            count.wait(seen);
-        };
-        std::thread::scope(|threads| {
-            for thread in 0..3 {
-                let wait_for = &wait_for;
-                threads.spawn(move || (thread..=ROUNDS).step_by(3).for_each(wait_for));
-            }
-            for round in 1..=ROUNDS {
-                reached.store(round, Ordering::Release);
-                count.advance();
-                if round % 64 == 0 {
-                    yield_now();
-                }
-            }
-        });
-    }
-
-    #[test]
-    fn waiters_are_counted_until_they_are_woken() {
-        let count = EventCount::default();
-        let seen = count.now();
-        std::thread::scope(|threads| {
-            threads.spawn(|| count.wait(seen));
-            while count.waiters() == 0 {
-                yield_now();
-            }
-            assert_eq!(count.advance(), 1);
-        });
-        assert_eq!((count.waiters(), count.advance()), (0, 0));
-        // The moment is past: this returns at once.
-        count.wait(seen);
     }
 }
