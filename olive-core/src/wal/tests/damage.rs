@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::format::wal_record::{RecordHeader, RecordKind, SegmentHeader, encode_record};
 
 /// Three segments; the first two, and half of the third, were synced.
 fn log(disk: &Disk) -> (Scribe, WalPosition) {
@@ -268,4 +269,43 @@ fn what_the_sink_answers_ends_the_replay() {
     let gone = ReplayPlan { found: &[1, 2], ..plan };
     let outcome = replay(&*disk.vfs, &gone, &mut |_, _| {}, &mut |_| Ok(()));
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn a_header_that_promises_what_comes_behind_it_has_its_checksum_by_chance() {
+    let disk = Disk::new();
+    let (scribe, _) = log(&disk);
+    let end = scribe.sync.appended();
+    let whole = disk.bytes(end.segment);
+    let seed = SegmentHeader::decode(&whole).unwrap().seed();
+    let here = WalPosition { segment: end.segment, offset: end.offset + 64 };
+    let refused = |promise: WalPosition| {
+        let header = RecordHeader {
+            kind: RecordKind::Promise,
+            number: 0,
+            count: 0,
+            payload_len: 0,
+            promise: promise.promise(),
+        };
+        let mut record = Vec::new();
+        encode_record(&mut record, seed, here.offset, &header, &[]);
+        let mut bytes = whole.clone();
+        bytes[here.offset as usize..][..record.len()].copy_from_slice(&record);
+        disk.put(end.segment, &bytes);
+        match disk.replay(1, RecoveryMode::Strict) {
+            Ok(log) => {
+                assert_eq!(log.records, scribe.written, "{promise}");
+                false
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+                true
+            }
+        }
+    };
+    assert!(!refused(end), "all that it promises is there");
+    assert!(refused(here), "what is missing was promised by a record behind it");
+    assert!(!refused(WalPosition { offset: here.offset + 8, ..here }));
+    assert!(!refused(WalPosition { segment: here.segment + 1, offset: 64 }));
+    assert!(!refused(WalPosition { segment: u64::from(u32::MAX), offset: 0 }));
 }
