@@ -43,6 +43,11 @@ pub trait InternalIter {
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool>;
     /// Goes one entry on. It must stand on one.
     fn next(&mut self) -> Result<bool>;
+    /// The same for who wants no entry whose scoped key is at or behind `end`.
+    #[inline]
+    fn next_until(&mut self, _end: Option<&[u8]>) -> Result<bool> {
+        self.next()
+    }
     /// Goes one entry back. It must stand on one.
     fn prev(&mut self) -> Result<bool>;
     /// Whether it stands on an entry.

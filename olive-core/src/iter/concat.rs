@@ -71,10 +71,14 @@ impl<R: Run> Concat<R> {
         self.iter.as_mut()
     }
 
-    /// On to the first entry of the tables behind the current one.
-    fn skip_forward(&mut self) -> Result<bool> {
+    /// On to the first entry of the tables behind the current one. A table that begins at
+    /// `end` or behind it is not opened.
+    fn skip_forward(&mut self, end: Option<&[u8]>) -> Result<bool> {
         loop {
             let next = self.index + 1;
+            if self.begins_behind(next, end) {
+                return Ok(false);
+            }
             match self.open(next) {
                 None => return Ok(false),
                 Some(iter) => {
@@ -119,7 +123,7 @@ impl<R: Run> InternalIter for Concat<R> {
     fn seek_to_first(&mut self) -> Result<bool> {
         match self.open(0) {
             None => Ok(false),
-            Some(iter) => Ok(iter.seek_to_first()? || self.skip_forward()?),
+            Some(iter) => Ok(iter.seek_to_first()? || self.skip_forward(None)?),
         }
     }
 
@@ -134,7 +138,6 @@ impl<R: Run> InternalIter for Concat<R> {
         self.seek_until(target, None)
     }
 
-    /// A table that begins at the end or behind it is not opened.
     fn seek_until(&mut self, target: InternalKey<'_>, end: Option<&[u8]>) -> Result<bool> {
         let index = self.table_of(target.scoped);
         if self.begins_behind(index, end) {
@@ -142,10 +145,7 @@ impl<R: Run> InternalIter for Concat<R> {
             return Ok(false);
         }
         let Some(iter) = self.open(index) else { return Ok(false) };
-        if iter.seek(target)? {
-            return Ok(true);
-        }
-        if self.begins_behind(index + 1, end) { Ok(false) } else { self.skip_forward() }
+        Ok(iter.seek(target)? || self.skip_forward(end)?)
     }
 
     fn seek_before(&mut self, target: InternalKey<'_>) -> Result<bool> {
@@ -157,9 +157,14 @@ impl<R: Run> InternalIter for Concat<R> {
 
     #[inline]
     fn next(&mut self) -> Result<bool> {
+        self.next_until(None)
+    }
+
+    #[inline]
+    fn next_until(&mut self, end: Option<&[u8]>) -> Result<bool> {
         match &mut self.iter {
             None => Ok(false),
-            Some(iter) => Ok(iter.next()? || self.skip_forward()?),
+            Some(iter) => Ok(iter.next()? || self.skip_forward(end)?),
         }
     }
 

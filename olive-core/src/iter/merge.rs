@@ -223,7 +223,7 @@ impl<I: InternalIter> Merge<I> {
             let is_top = number == top;
             number += 1;
             match (direction, is_top) {
-                (Direction::Forward, true) => run.next(),
+                (Direction::Forward, true) => run.next_until(end),
                 (Direction::Backward, true) => run.prev(),
                 (Direction::Forward, false) => run.seek_until(target, end),
                 (Direction::Backward, false) => run.seek_before(target),
@@ -271,7 +271,7 @@ impl<I: InternalIter> InternalIter for Merge<I> {
             return self.turn(Direction::Forward);
         }
         let Some(&Place { run, .. }) = self.order.first() else { return Ok(false) };
-        let moved = self.runs[run].next();
+        let moved = self.runs[run].next_until(self.end.as_deref());
         self.settle(run, moved)
     }
 

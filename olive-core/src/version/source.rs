@@ -129,6 +129,11 @@ impl InternalIter for Source {
     }
 
     #[inline]
+    fn next_until(&mut self, end: Option<&[u8]>) -> Result<bool> {
+        each!(self, iter => iter.next_until(end))
+    }
+
+    #[inline]
     fn prev(&mut self) -> Result<bool> {
         each!(self, iter => iter.prev())
     }
