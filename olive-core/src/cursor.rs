@@ -13,7 +13,9 @@ use crate::value::{Key, Value};
 /// value.
 ///
 /// Every movement says whether it stands on an entry afterwards. It goes on
-/// showing the moment at which it was made, whatever is written meanwhile.
+/// showing the moment at which it was made, whatever is written meanwhile. It does not keep
+/// the database open: once that is closed, or its last handle dropped, movements fail with
+/// `Closed`.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -147,7 +149,9 @@ impl fmt::Debug for Cursor {
 /// The entries of a range, from both ends: owned keys, and values that pin what
 /// they point into.
 ///
-/// It shows the moment at which it was made. It ends after an error.
+/// It shows the moment at which it was made. It ends after an error. It does not keep the
+/// database open: once that is closed, or its last handle dropped, the next entry is the error
+/// `Closed`.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();

@@ -376,7 +376,8 @@ impl Db {
 
     /// Flushes, and compacts the entries of a range of the default keyspace down to one
     /// level, so that deleted and overwritten ones give their space back now: without being
-    /// asked, compactions in the background come to them too. For another keyspace, see
+    /// asked, compactions in the background come to them too, but for old versions that a
+    /// snapshot kept in the last level, which wait for writes near them. For another keyspace, see
     /// [`Keyspace::compact_range`].
     ///
     /// # Errors
@@ -408,7 +409,8 @@ impl Db {
     }
 
     /// Makes a database folder at `path`, which must not exist, that holds all that
-    /// was written before the call and opens by itself. Tables are linked, so it
+    /// was written before the call, and maybe some of what is written during it, up to one
+    /// write, and opens by itself. Tables are linked, so it
     /// takes no room of its own at first; on another file system they are copied.
     /// Writers go on. A relative path is taken from the working folder as it is now.
     ///
@@ -433,7 +435,10 @@ impl Db {
     /// file, a database, or a folder with other things in it: nothing is changed, and it is
     /// for the caller to remove. `Conflict`: another checkpoint to `path` is under way.
     /// `DiskFull`, `Io`: nothing is left of it, but for an `Io` that says that the folder
-    /// above could not be synced: then it is there, and may be gone after a power cut.
+    /// above could not be synced: then it is there, and may be gone after a power cut. A table
+    /// of a read-only handle that its writer has compacted away is an `Io`, too: open another
+    /// one. `Poisoned`: a sync failed, and nothing is left of it; if it was one of the
+    /// checkpoint's own files, which the text names, this database goes on.
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.engine().checkpoint(path.as_ref())
     }

@@ -4,9 +4,10 @@ use std::fmt;
 
 use crate::batch::WriteBatch;
 use crate::cursor::{Cursor, Iter};
-use crate::engine::{Engine, KeyspaceState, bounds_of, bounds_of_prefix};
+use crate::engine::{Engine, KeyspaceState, Scan, bounds_of, bounds_of_prefix};
 use crate::error::Result;
 use crate::handle::Handle;
+use crate::iter::Bounds;
 use crate::key::{KeyspaceId, Kind};
 use crate::options::WriteOptions;
 use crate::range::KeyRange;
@@ -63,6 +64,10 @@ impl Keyspace {
     fn if_still_there<T>(&self, found: Result<T>) -> Result<T> {
         self.state.check()?;
         found
+    }
+
+    fn scan(&self, bounds: Bounds) -> Result<Scan> {
+        self.if_still_there(self.engine()?.scan(None, bounds))
     }
 
     fn id(&self) -> KeyspaceId {
@@ -209,8 +214,7 @@ impl Keyspace {
     ///
     /// As [`Db::iter`](crate::Db::iter).
     pub fn range(&self, range: impl KeyRange) -> Result<Iter> {
-        let engine = self.engine()?;
-        let scan = engine.scan(None, bounds_of(self.id(), range.start(), range.end()))?;
+        let scan = self.scan(bounds_of(self.id(), range.start(), range.end()))?;
         Ok(Iter::new(self.handle.engine_handle(), self.id(), scan))
     }
 
@@ -220,8 +224,7 @@ impl Keyspace {
     ///
     /// As [`Db::iter`](crate::Db::iter).
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Iter> {
-        let engine = self.engine()?;
-        let scan = engine.scan(None, bounds_of_prefix(self.id(), prefix.as_ref()))?;
+        let scan = self.scan(bounds_of_prefix(self.id(), prefix.as_ref()))?;
         Ok(Iter::new(self.handle.engine_handle(), self.id(), scan))
     }
 
@@ -231,8 +234,7 @@ impl Keyspace {
     ///
     /// `Closed`, or the keyspace was dropped.
     pub fn cursor(&self) -> Result<Cursor> {
-        let engine = self.engine()?;
-        let scan = engine.scan(None, bounds_of(self.id(), (..).start(), (..).end()))?;
+        let scan = self.scan(bounds_of(self.id(), (..).start(), (..).end()))?;
         Ok(Cursor::new(self.handle.engine_handle(), self.id(), scan))
     }
 
@@ -244,7 +246,7 @@ impl Keyspace {
     /// `Closed`, or the keyspace was dropped.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.engine()?;
-        Snapshot::new(self.handle.engine_handle(), Some(self.id()))
+        self.if_still_there(Snapshot::new(self.handle.engine_handle(), Some(self.id())))
     }
 
     /// Flushes, and compacts the entries of a range down to one level.

@@ -196,3 +196,49 @@ fn shuttle_gaps_beside_a_writer() {
         db.close().expect("a close");
     });
 }
+
+/// The entries of the keyspace `k`, if there is one.
+fn entries_of_k(db: &Db) -> Option<usize> {
+    let names = db.keyspaces().expect("names");
+    let keyspace = names.contains(&"k".to_owned()).then(|| db.keyspace("k").expect("a keyspace"));
+    keyspace.map(|keyspace| keyspace.iter().expect("a walk").count())
+}
+
+/// A keyspace is dropped and its tables go, while others take snapshots, iterators and a
+/// checkpoint: each has both of its entries, or is refused, or has no such keyspace.
+#[test]
+fn shuttle_beside_a_drop() {
+    explore("beside a drop", SCHEDULES, || {
+        let sim = SimVfs::new(1);
+        let db = open(&sim);
+        let keyspace = db.keyspace("k").expect("a keyspace");
+        for key in ["a", "b"] {
+            keyspace.put(key, [1; 40]).expect("a put");
+            db.flush().expect("a flush");
+        }
+        let (dropper, copier) = (db.clone(), db.clone());
+        join(vec![
+            shuttle::thread::spawn(move || {
+                assert!(dropper.drop_keyspace("k").expect("a drop"));
+                while dropper.maintain().expect("a step") != Progress::Idle {}
+            }),
+            shuttle::thread::spawn(move || {
+                // Without a snapshot, which would keep the entries.
+                if let Ok(walk) = keyspace.iter() {
+                    let walked: crate::Result<Vec<_>> = walk.collect();
+                    assert_eq!(walked.expect("entries").len(), 2);
+                }
+                let Ok(snapshot) = keyspace.snapshot() else { return };
+                for _ in 0..3 {
+                    let found = ["a", "b"].map(|key| snapshot.get(key).expect("a get").is_some());
+                    assert_eq!(found, [true; 2], "a snapshot reads on");
+                }
+            }),
+            shuttle::thread::spawn(move || copier.checkpoint("/copy").expect("a checkpoint")),
+        ]);
+        let copy = open_on(options(), Arc::new(sim), Path::new("/copy")).expect("it opens");
+        assert!([None, Some(2)].contains(&entries_of_k(&copy)), "{:?}", entries_of_k(&copy));
+        assert_eq!(entries_of_k(&db), None);
+        db.close().expect("a close");
+    });
+}

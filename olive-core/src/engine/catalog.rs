@@ -40,6 +40,10 @@ impl KeyspaceState {
         Arc::new(KeyspaceState { id, name: name.to_owned(), dropped: AtomicBool::new(false) })
     }
 
+    pub(super) fn note_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
     /// Fails once the keyspace is dropped.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
@@ -93,9 +97,8 @@ impl Engine {
         dropped_key.extend_from_slice(&state.id.0.to_be_bytes());
         batch.push(KeyspaceId::CATALOG, Kind::Delete, &name_key(name), &[]);
         batch.push(KeyspaceId::CATALOG, Kind::Put, &dropped_key, &[]);
-        let change = CatalogChange::Drop(state.id);
+        let change = CatalogChange::Drop(Arc::clone(&state));
         let at = self.write_batch_with(&batch, &WriteOptions::default(), change)?;
-        state.dropped.store(true, Ordering::Release);
         catalog.live.remove(name);
         self.dropped.lock().insert(state.id, at);
         drop(catalog);
@@ -115,7 +118,7 @@ impl Engine {
         let id = self.get(KeyspaceId::CATALOG, Some(seq), &name_key(name), |hit: Hit<'_>| {
             number(hit.bytes())
         })?;
-        id.map(|id| id.ok_or_else(|| self.bad_catalog("an id")).map(KeyspaceId)).transpose()
+        id.map(|id| id.and_then(named_id).ok_or_else(|| self.bad_catalog("an id"))).transpose()
     }
 
     /// Reads the catalog from the tree: once, at open.
@@ -134,14 +137,16 @@ impl Engine {
                 }
                 Some((&BY_NAME, name)) => {
                     let name = std::str::from_utf8(name).map_err(|_| self.bad_catalog("a name"))?;
-                    let id = number(value).ok_or_else(|| self.bad_catalog("an id"))?;
-                    let state = KeyspaceState::new(KeyspaceId(id), name);
+                    let id = number(value).and_then(named_id);
+                    let id = id.ok_or_else(|| self.bad_catalog("an id"))?;
+                    let state = KeyspaceState::new(id, name);
                     catalog.live.insert(name.to_owned(), state);
                 }
                 Some((&DROPPED, id)) => {
-                    let id = number(id).ok_or_else(|| self.bad_catalog("a dropped id"))?;
+                    let id = number(id).and_then(named_id);
+                    let id = id.ok_or_else(|| self.bad_catalog("a dropped id"))?;
                     // No snapshot is older than this open.
-                    self.dropped.lock().insert(KeyspaceId(id), SeqNo::ZERO);
+                    self.dropped.lock().insert(id, SeqNo::ZERO);
                 }
                 _ => return Err(self.bad_catalog("an entry of unknown sort")),
             }
@@ -162,6 +167,11 @@ impl Engine {
     }
 }
 
+/// The id of a keyspace that has a name, or had one: not the catalog's, nor the default one's.
+fn named_id(number: u64) -> Option<KeyspaceId> {
+    (number > KeyspaceId::DEFAULT.0 && number <= KeyspaceId::MAX.0).then_some(KeyspaceId(number))
+}
+
 fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         let text =
@@ -179,4 +189,19 @@ fn name_key(name: &str) -> Vec<u8> {
 
 fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_names_are_none_that_the_engine_needs_or_cannot_write() {
+        for number in [0, 1, KeyspaceId::MAX.0 + 1, u64::MAX] {
+            assert_eq!(named_id(number), None, "{number}");
+        }
+        for number in [2, KeyspaceId::MAX.0] {
+            assert_eq!(named_id(number), Some(KeyspaceId(number)));
+        }
+    }
 }

@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 
 use super::Engine;
 use super::folder::absolute;
+use super::view::View;
 use crate::error::{Error, Result};
 use crate::format::edit::VersionEdit;
 use crate::format::file_names::FileKind;
 use crate::key::SeqNo;
+use crate::sync::Arc;
 use crate::version::{Manifest, Version};
 use crate::vfs::{Access, Vfs, uninterrupted, write_all_at};
 use temporary::Temporary;
@@ -25,7 +27,7 @@ const COPY_BYTES: usize = 1 << 20;
 
 impl Engine {
     /// Makes a database in `target`, which must not exist, of all that was written
-    /// before the call.
+    /// before the call, and perhaps some of what was written during it.
     pub(crate) fn checkpoint(&self, target: &Path) -> Result<()> {
         let target = &*absolute(&*self.vfs, target)?;
         if !self.read_only {
@@ -45,11 +47,14 @@ impl Engine {
     }
 
     fn fill_checkpoint(&self, dir: &Path) -> Result<()> {
-        // The view holds its tables: they are not unlinked while it lives.
-        let (view, flushed) = {
-            let manifest = self.manifest.lock();
-            let flushed = manifest.as_ref().map(|records| records.flushed_seq);
-            (self.view.load_full(), flushed)
+        let (view, flushed) = loop {
+            let (view, flushed, is_short) = self.tables_as_of();
+            if !is_short || self.read_only {
+                break (view, flushed);
+            }
+            // What was dropped since the flush may be gone from the tables already, and only
+            // the log says why.
+            self.flush()?;
         };
         // A close meanwhile leaves an empty view behind.
         self.check_open()?;
@@ -65,6 +70,16 @@ impl Engine {
         let number = self.next_number()?;
         let state = checkpoint_state(&view.version, flushed, number);
         Manifest::create_unseen(&self.vfs, dir, number, self.database, &state)
+    }
+
+    /// A view, which holds its tables (they are not unlinked while it lives), the last number
+    /// that is in them, and whether a keyspace was dropped behind that.
+    fn tables_as_of(&self) -> (Arc<View>, Option<SeqNo>, bool) {
+        // Nothing of a dropped keyspace goes before the drop is noted, nor without this lock.
+        let manifest = self.manifest.lock();
+        let flushed = manifest.as_ref().map(|records| records.flushed_seq);
+        let is_short = flushed.is_some_and(|seq| self.dropped.lock().values().any(|at| *at > seq));
+        (self.view.load_full(), flushed, is_short)
     }
 }
 

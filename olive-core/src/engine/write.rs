@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::catalog::KeyspaceState;
 use super::gaps::Watches;
 use super::hold::{Deadline, price_step};
 use super::stall::{Cause, Debts};
@@ -45,11 +46,10 @@ pub(super) struct Commit {
 }
 
 /// What a write changes besides the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CatalogChange {
     None,
     Create(KeyspaceId),
-    Drop(KeyspaceId),
+    Drop(Arc<KeyspaceState>),
 }
 
 /// Whether a memtable or the log can take a write now.
@@ -119,7 +119,12 @@ impl Engine {
             match change {
                 CatalogChange::None => {}
                 CatalogChange::Create(id) => drop(commit.live.insert(id)),
-                CatalogChange::Drop(id) => drop(commit.live.remove(&id)),
+                CatalogChange::Drop(state) => {
+                    commit.live.remove(&state.id);
+                    // Before its number is published: who registers a snapshot of that or a
+                    // later one, or pins a view from which entries have gone, finds it dropped.
+                    state.note_dropped();
+                }
             }
             last = SeqNo(commit.next_seq - 1);
             Ok(end)

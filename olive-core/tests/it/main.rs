@@ -1,5 +1,6 @@
 //! Olive's promises, tested from outside: one binary.
 mod api;
+mod around;
 mod child;
 mod corruption;
 mod crash;

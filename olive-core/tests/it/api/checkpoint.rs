@@ -1,13 +1,15 @@
 //! Checkpoints: databases of their own that share tables.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use olive_core::internals::open_on;
 use olive_core::internals::vfs::sim::{Action, CrashMode, OpKind, SimVfs, errno};
 use olive_core::{Db, ErrorKind, Options};
 
-use crate::support::{Model, Scratch, kind, open_sim, tiny};
+use crate::around::{Around, Call, Surrounded};
+use crate::support::{Model, Scratch, kind, open_sim, settle, tiny};
 
 #[test]
 fn a_checkpoint_opens_by_itself_goes_its_own_way_and_outlives_its_source() {
@@ -198,4 +200,41 @@ fn a_checkpoint_cut_by_a_crash_is_whole_or_not_there_and_can_be_made_again() {
             }
         }
     }
+}
+
+/// Once, while a checkpoint makes its folder: a keyspace is dropped, and its tables go.
+#[derive(Debug, Default)]
+struct Dropping(Mutex<Option<Db>>);
+
+impl Around for Dropping {
+    fn around<T>(&self, call: Call, _: &Path, run: impl FnOnce() -> T) -> T {
+        let db = if call == Call::CreateDir { self.0.lock().expect("a lock").take() } else { None };
+        if let Some(db) = db {
+            db.put("beside", "the drop").expect("a put");
+            assert!(db.drop_keyspace("users").expect("a drop"));
+            settle(&db).expect("maintenance");
+        }
+        run()
+    }
+}
+
+#[test]
+fn a_keyspace_that_is_dropped_meanwhile_is_in_it_whole_or_not_at_all() {
+    let sim = SimVfs::new(1);
+    let disk = Arc::new(sim.clone());
+    let disk = Arc::new(Surrounded { disk, around: Dropping::default() });
+    let db = open_on(tiny(), Arc::clone(&disk) as _, "/db").expect("a new database");
+    let users = db.keyspace("users").expect("a keyspace");
+    for number in 0..100 {
+        users.put(format!("u{number:03}"), [2; 50]).expect("a put");
+    }
+    db.put("k", "before").expect("a put");
+    let before = Model::of(&db).expect("a read");
+    *disk.around.0.lock().expect("a lock") = Some(db.clone());
+    db.checkpoint("/copy").expect("a checkpoint");
+    assert!(disk.around.0.lock().expect("a lock").is_none(), "it was dropped on the way");
+    let after = Model::of(&db).expect("a read");
+    let copy = open_on(tiny(), Arc::new(sim), "/copy").expect("the checkpoint opens");
+    let copied = Model::of(&copy).expect("a read");
+    assert!(copied == before || copied == after, "{:?}", copy.keyspaces());
 }

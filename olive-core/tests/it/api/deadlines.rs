@@ -58,6 +58,9 @@ fn by_hand_a_write_that_may_not_wait_does_not_flush() {
 
 #[test]
 fn a_payment_that_is_due_is_a_wait() {
+    // By hand nothing is paid: a write waits where there is no room, and no sooner.
+    let by_hand = open_sim(tiny().memtables_max(8), &SimVfs::new(1)).expect("a new database");
+    let (room, _) = fill(&by_hand);
     let vfs = SimVfs::new(1);
     vfs.set_tick(Duration::from_micros(10));
     let options = tiny().maintenance(Maintenance::Threads).memtables_max(8);
@@ -67,9 +70,10 @@ fn a_payment_that_is_due_is_a_wait() {
         let hit = entry.kind == OpKind::Create && is_table;
         if hit { Action::Fail(errno::EIO) } else { Action::Do }
     })));
-    let (_, error) = fill(&db);
+    let (written, error) = fill(&db);
     assert_eq!(error.kind(), ErrorKind::Stalled, "{error}");
     assert!(error.to_string().contains("cause: memtables"), "{error}");
+    assert!(written < room, "there was room: {written} of {room}");
     vfs.set_filter(None);
     db.flush().expect("a flush");
     // So many more tables in level 0 would be a debt as well.
