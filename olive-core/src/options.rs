@@ -303,7 +303,7 @@ impl Options {
         self
     }
 
-    /// The least target of the level below level 0, in bytes: 1 KiB to 1 TiB.
+    /// The largest target of the level below level 0, in bytes: 1 KiB to 1 TiB.
     /// Default: 256 MiB.
     #[must_use]
     pub fn level_base_bytes(mut self, bytes: u64) -> Self {

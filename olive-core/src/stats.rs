@@ -24,7 +24,7 @@ pub struct LevelStats {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StallStats {
-    /// What writers waited for: "memtables", "level 0", "compaction debt", "log segment" or "disk full".
+    /// What writers waited for: "memtables", "level 0", "compaction debt", or "log segment".
     pub cause: String,
     /// How many waits.
     pub count: u64,
@@ -95,7 +95,7 @@ pub struct Stats {
     pub write_amplification: f64,
     /// Tables looked into over point reads; 0 before the first read.
     pub read_amplification: f64,
-    /// Bytes of all levels over bytes of the last one: 1 is the least.
+    /// Bytes of all levels over bytes of the last one: from 1 on, and 0 where there are no tables.
     pub space_amplification: f64,
     /// How often a filter was asked.
     pub filter_probes: u64,

@@ -69,7 +69,7 @@ impl Narrow<'_> {
             .or_else(|| has_step.then(|| as_many_as_fit(base_level - 1)).flatten())
             .or_else(|| as_many_as_fit(base_level))
             .or_else(|| {
-                let plan = within_level0(self.version, self.config, self.running)?;
+                let plan = within_level0(self.version, self.config, self.running, true)?;
                 self.fits(&plan).then_some(plan)
             })
     }
@@ -96,6 +96,7 @@ mod tests {
 
     const CONFIG: PickerConfig = PickerConfig {
         level0_tables: 2,
+        level0_tables_due: 2,
         level_base_bytes: 1_000,
         level_multiplier: 10,
         table_bytes: 100,

@@ -52,13 +52,14 @@ fn pick_level0(
     let plan = (!inputs.is_empty())
         .then(|| settle(version, Plan::new(version, 0, shape.base_level, inputs), config))
         .filter(|plan| !running.iter().any(|claim| claim.collides(plan)));
-    let within = || within_level0(version, config, running);
+    let is_due = version.level(0).len() >= config.level0_tables_due;
+    let within = || within_level0(version, config, running, is_due);
     match plan {
         // Few bytes that would rewrite many: gather them first.
         Some(plan) if plan.kind == PlanKind::Merge && bytes < shape.targets[0] => {
             let met: u64 = plan.next.iter().map(|t| t.meta().bytes).sum();
             let many = met / u64::from(config.level_multiplier.max(2)) > bytes;
-            if many { within().or(Some(plan)) } else { Some(plan) }
+            if many { within().or(is_due.then_some(plan)) } else { Some(plan) }
         }
         Some(plan) => Some(plan),
         None if version.level(0).len() >= 2 * config.level0_tables => within(),
@@ -93,21 +94,24 @@ pub(super) fn oldest_free(
     taken
 }
 
-/// Neighbours in age, merged within level 0: the newest two, and on as long as the
-/// next older one is not larger than twice all before it. So a byte is rewritten
-/// some few times for each time that level 0 grows by its number of tables.
+/// Neighbours in age, merged within level 0: the newest, and on as long as the next older
+/// one is not larger than twice all before it; the second too, where that `is_due`. So a
+/// byte is rewritten some few times for each time that level 0 grows by its number of
+/// tables, and where it need not be, no more often than what it lies in has doubled.
 pub(super) fn within_level0(
     version: &Version,
     config: &PickerConfig,
     running: &[Claim],
+    is_due: bool,
 ) -> Option<Plan> {
     let tables = version.level(0);
     let free = tables.iter().position(|t| !is_busy(t, running))?;
     let mut end = free;
     let mut bytes = 0_u64;
+    let whatever = if is_due { 2 } else { 1 };
     for table in &tables[free..] {
         let more = table.meta().bytes;
-        let alike = end < free + 2 || more <= bytes.saturating_mul(2);
+        let alike = end < free + whatever || more <= bytes.saturating_mul(2);
         if is_busy(table, running) || !alike || bytes > INPUT_TABLES_MAX * config.table_bytes {
             break;
         }
@@ -227,4 +231,41 @@ pub(super) fn settle(version: &Version, mut plan: Plan, config: &PickerConfig) -
 
 pub(super) fn is_busy(table: &Table, running: &[Claim]) -> bool {
     running.iter().any(|claim| claim.has(table.meta().number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::edit::TableMeta;
+    use crate::version::testing::{meta, version};
+
+    /// Numbers of the tables that are merged within level 0 at rest, of these lengths, the
+    /// newest first, above half a megabyte.
+    fn gathered(level0: &[u64]) -> Option<Vec<u64>> {
+        let config = PickerConfig {
+            level0_tables: 2,
+            level0_tables_due: 4,
+            level_base_bytes: 1_000_000,
+            level_multiplier: 10,
+            table_bytes: 1_000_000,
+        };
+        let of =
+            |number: u64, bytes: u64, seq: u64| TableMeta { bytes, ..meta(number, 0, 999, seq) };
+        let mut tables = vec![(6, of(99, 500_000, 0))];
+        let numbers = 0..level0.len() as u64;
+        tables.extend(numbers.zip(level0).map(|(n, &bytes)| (0, of(n, bytes, 100 - n))));
+        let plan = pick(&version(&tables), &config, &[])?;
+        assert_eq!(plan.output_level, 0, "what would rewrite half a megabyte waits");
+        Some(plan.inputs.iter().map(|table| table.meta().number).collect())
+    }
+
+    #[test]
+    fn a_few_bytes_do_not_have_all_that_was_gathered_written_again() {
+        assert_eq!(gathered(&[10, 10_000]), None);
+        assert_eq!(gathered(&[10, 20]), Some(vec![0, 1]));
+        assert_eq!(gathered(&[10, 15, 10_000]), Some(vec![0, 1]));
+        assert_eq!(gathered(&[10, 15, 50, 30_000]), Some(vec![0, 1, 2]));
+        assert_eq!(gathered(&[10, 1_000, 20_000]), None);
+        assert_eq!(gathered(&[10, 1_000, 20_000, 25_000]), Some(vec![0, 1]), "there are too many");
+    }
 }

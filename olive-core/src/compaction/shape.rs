@@ -24,6 +24,8 @@ const LAST: usize = LEVELS - 1;
 pub struct PickerConfig {
     /// How many tables level 0 may have before they are merged.
     pub level0_tables: usize,
+    /// From how many on they are merged whatever it costs, and not only where they are alike.
+    pub level0_tables_due: usize,
     /// The largest target of the base level, in bytes.
     pub level_base_bytes: u64,
     /// How many times a level is larger than the one above.

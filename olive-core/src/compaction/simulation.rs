@@ -241,6 +241,7 @@ impl Tree {
 fn small() -> PickerConfig {
     PickerConfig {
         level0_tables: 4,
+        level0_tables_due: 4,
         level_base_bytes: 4_000,
         level_multiplier: 4,
         table_bytes: 1_000,
@@ -251,8 +252,10 @@ fn small() -> PickerConfig {
 fn every_key_reads_its_newest_version_whatever_order_jobs_end_in() {
     for seed in 0..60 {
         let mut random = Random(seed);
+        let level0_tables = 1 + random.below(5) as usize;
         let config = PickerConfig {
-            level0_tables: 1 + random.below(5) as usize,
+            level0_tables,
+            level0_tables_due: level0_tables + random.below(2) as usize * 3,
             level_base_bytes: 500 << random.below(5),
             level_multiplier: 2 + random.below(8) as u32,
             table_bytes: 200 << random.below(4),
@@ -464,6 +467,7 @@ fn jobs_that_run_at_once_are_disjoint_and_the_rest_waits() {
 fn figures_of_the_default_shape() {
     let config = PickerConfig {
         level0_tables: 4,
+        level0_tables_due: 4,
         level_base_bytes: 4 << 20,
         level_multiplier: 10,
         table_bytes: 1 << 20,

@@ -1,12 +1,11 @@
-//! Counters that many threads add to: each thread on a cache line of its own.
-//!
-//! A slot is read and written apart, so two threads that share one (past 64) may
-//! lose a count; figures for people are worth that, a locked addition a read is
-//! not.
+//! Counters that many threads add to: each thread on a cache line of its own, which it
+//! reads and writes apart. Threads past 64 share other lines, by locked additions.
 
 use crate::sync::{AtomicU64, Ordering, thread_number};
 
-const SLOTS: usize = 64;
+/// Lines of one thread each, and lines that threads share.
+const OWN: usize = 64;
+const SHARED: usize = 64;
 
 /// What is counted on the read path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +31,28 @@ pub(crate) struct Counters(Box<[Slot]>);
 
 impl Counters {
     pub(crate) fn new() -> Counters {
-        Counters((0..SLOTS).map(|_| Slot::default()).collect())
+        Counters((0..OWN + SHARED).map(|_| Slot::default()).collect())
     }
 
     /// Adds `counts` to the calling thread's slot.
     #[inline]
     pub(crate) fn add(&self, counts: &[(Count, u64)]) {
-        let slot = &self.0[thread_number() % SLOTS];
+        let thread = thread_number();
+        if thread >= OWN {
+            return self.add_shared(thread, counts);
+        }
+        let slot = &self.0[thread];
         for &(count, by) in counts {
             let counter = &slot.0[count as usize];
             counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn add_shared(&self, thread: usize, counts: &[(Count, u64)]) {
+        let slot = &self.0[OWN + thread % SHARED];
+        for &(count, by) in counts {
+            slot.0[count as usize].fetch_add(by, Ordering::Relaxed);
         }
     }
 
@@ -57,9 +68,10 @@ mod tests {
 
     #[test]
     fn counts_of_all_threads_add_up() {
+        const THREADS: u64 = 2 * (OWN + SHARED) as u64;
         let counters = Counters::new();
         std::thread::scope(|scope| {
-            for _ in 0..4 {
+            for _ in 0..THREADS {
                 scope.spawn(|| {
                     for _ in 0..1000 {
                         counters.add(&[(Count::Gets, 1), (Count::ReadBytes, 7)]);
@@ -67,8 +79,8 @@ mod tests {
                 });
             }
         });
-        assert_eq!(counters.sum(Count::Gets), 4000);
-        assert_eq!(counters.sum(Count::ReadBytes), 28_000);
+        assert_eq!(counters.sum(Count::Gets), THREADS * 1000);
+        assert_eq!(counters.sum(Count::ReadBytes), THREADS * 7000);
         assert_eq!(counters.sum(Count::GetHits), 0);
     }
 }

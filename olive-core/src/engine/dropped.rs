@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a table of nothing else              an edit takes it out, without reading it
-//! a table of which they are an eighth  is written anew, when nothing more urgent is due
+//! a table of which they are an eighth  is compacted, when nothing more urgent is due
 //! the rest                             goes with the compactions that come by
 //! ```
 

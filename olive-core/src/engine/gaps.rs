@@ -15,7 +15,8 @@
 //!                                             end rises to b, or to limit; seq to s
 //! a put of k in [start, limit)                limit falls to k, end too if it is behind k
 //! the limit was reached                       armed again: limit behind all keys, armed = now
-//! a walk somewhere else                       a watch of its own, as yet of an empty range
+//! a walk somewhere else                       a watch of its own: of an empty range, unless
+//!                                             nothing was put since
 //! ```
 //!
 //! *Why a gap shows nothing.* A walk pins a view and loads its number `s` afterwards, so it

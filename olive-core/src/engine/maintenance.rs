@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Engine, Immutable, picker_config, writer_options};
+use super::{Engine, Immutable, flushed_table_bytes, picker_config, writer_options};
 use crate::compaction::{self, Claim, JobContext, OlderTables, PickerConfig, Plan, PlanKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::edit::{TableMeta, VersionEdit};
@@ -59,7 +59,7 @@ impl Engine {
             vec![source],
             None,
             &mut |_| true,
-            (self.options.table_bytes, &[]),
+            (flushed_table_bytes(&self.options), &[]),
             &|| false,
         )?;
         let bytes: u64 = metas.iter().map(|meta| meta.bytes).sum();

@@ -295,10 +295,17 @@ fn writer_options(options: &Options) -> TableWriterOptions {
 fn picker_config(options: &Options) -> PickerConfig {
     PickerConfig {
         level0_tables: options.level0_tables,
+        level0_tables_due: options.level0_tables,
         level_base_bytes: options.level_base_bytes,
         level_multiplier: options.level_multiplier,
         table_bytes: options.table_bytes,
     }
+}
+
+/// At how many bytes a flush begins another table. Level 0 is counted in tables: what a
+/// memtable holds is one, however small those of the other levels are to be.
+fn flushed_table_bytes(options: &Options) -> u64 {
+    options.table_bytes.max(options.memtable_bytes as u64)
 }
 
 #[cold]

@@ -10,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 use super::folder::remove_orphans;
 use super::numbers::{FileNumbers, first_of_open};
 use super::open::empty_state;
-use super::{arena_bytes, read_options, writer_options};
+use super::{arena_bytes, flushed_table_bytes, read_options, writer_options};
 use crate::batch::Ops;
 use crate::compaction::{self, JobContext, Readers};
 use crate::error::{Error, ErrorKind, Result};
@@ -86,7 +86,7 @@ pub(super) fn recover(
         vfs,
         dir,
         tables: writer_options(options),
-        table_bytes: options.table_bytes,
+        table_bytes: flushed_table_bytes(options),
         oldest_tombstone_ms: None,
         next_number: &next_number,
         cancelled: &|| false,

@@ -30,6 +30,8 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// nothing to wait for looks whether there is something to collect.
 const PROMISE_WITHIN: Duration = Duration::from_millis(8);
 const IDLE: Duration = Duration::from_secs(1);
+/// The sync thread does not look more often.
+const SYNC_TURN_MIN: Duration = Duration::from_millis(1);
 /// Once nothing was written for so long, the processor and the disk are free: level 0 is
 /// compacted from fewer tables on, so that reads to come look into fewer.
 const AT_REST: Duration = Duration::from_millis(50);
@@ -139,7 +141,7 @@ impl Engine {
             return Ok(());
         }
         self.spawn("olive-flush".to_owned(), Patience::Short, &self.threads.flush, |engine| {
-            engine.retried("flush", Engine::flush_all_waiting)
+            engine.retried("flush", |engine| engine.flush_all_waiting().map(|()| true))
         })?;
         self.spawn(
             "olive-sync".to_owned(),
@@ -148,7 +150,7 @@ impl Engine {
             Engine::sync_turn,
         )?;
         self.spawn("olive-prepare".to_owned(), Patience::Short, &self.threads.prepare, |engine| {
-            engine.retried(LOG_SEGMENT, |engine| engine.prepare_segment().map(drop))
+            engine.retried(LOG_SEGMENT, |engine| engine.prepare_segment().map(|_| true))
         })?;
         for (number, bell) in self.threads.compaction.iter().enumerate() {
             self.spawn(format!("olive-compact-{number}"), Patience::Long, bell, |engine| {
@@ -201,11 +203,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Does `work`, notes an error, and says when to try again.
-    fn retried(&self, what: &'static str, work: fn(&Engine) -> Result<()>) -> Duration {
+    /// Does `work`, which says whether that shows that it can be done; notes an error, and
+    /// says when to try again.
+    fn retried(&self, what: &'static str, work: fn(&Engine) -> Result<bool>) -> Duration {
         let error = match work(self) {
-            Ok(()) => {
-                self.note_background_ok(what);
+            Ok(shown) => {
+                if shown {
+                    self.note_background_ok(what);
+                }
                 return IDLE;
             }
             Err(error) => error,
@@ -254,7 +259,10 @@ impl Engine {
         Ok(())
     }
 
-    fn compact_all(&self) -> Result<()> {
+    /// Says whether any was done, or none is wanted: where others are at it, that says nothing
+    /// of theirs.
+    fn compact_all(&self) -> Result<bool> {
+        let mut done = false;
         loop {
             let level0_tables = match self.is_at_rest() {
                 true => self.options.level0_tables.min(LEVEL0_TABLES_AT_REST),
@@ -263,9 +271,10 @@ impl Engine {
             if self.threads.are_stopping() || !self.compact_in_room(level0_tables)? {
                 break;
             }
+            done = true;
         }
         self.collect();
-        Ok(())
+        Ok(done || self.tree.lock().running.is_empty())
     }
 
     /// Whether nothing was written for a while, as far as those who ask can see.
@@ -300,10 +309,57 @@ impl Engine {
             }
         }
         self.note_background_ok("log");
-        if self.stalls.dirty.load(Ordering::Acquire) {
-            PROMISE_WITHIN
-        } else {
-            IDLE.min(self.options.sync_interval)
-        }
+        let last = Duration::from_nanos(self.last_sync_ns.load(Ordering::Relaxed));
+        let since = self.now().saturating_sub(last);
+        let dirty = self.stalls.dirty.load(Ordering::Acquire);
+        next_sync_turn(dirty, since, self.options.sync_interval)
+    }
+}
+
+/// When the sync thread is to look again: while there is something to sync, or to promise, when
+/// that is due.
+fn next_sync_turn(dirty: bool, since_sync: Duration, interval: Duration) -> Duration {
+    if dirty {
+        let left = interval.saturating_sub(since_sync);
+        PROMISE_WITHIN.min(left.max(SYNC_TURN_MIN))
+    } else {
+        IDLE.min(interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::compaction::Claim;
+    use crate::options::Options;
+    use crate::vfs::sim::SimVfs;
+
+    #[test]
+    fn a_failure_is_not_forgotten_by_who_finds_others_at_it() {
+        let options = Options::default().maintenance(Maintenance::Manual);
+        let engine = Engine::open(options, Arc::new(SimVfs::new(1)), Path::new("/db")).unwrap();
+        let compact = || {
+            engine.retried("compaction", Engine::compact_all);
+            engine.tree.lock().failing.contains_key("compaction")
+        };
+        engine.note_background_error("compaction", Error::new(ErrorKind::Corruption, "a block"));
+        engine.tree.lock().running.push(Claim::of(&[(0, 7)]));
+        assert!(compact(), "others are at it");
+        engine.tree.lock().running.clear();
+        assert!(!compact(), "nothing is to be done");
+        engine.close().unwrap();
+    }
+
+    #[test]
+    fn a_sync_is_looked_for_when_it_is_due_and_a_promise_soon() {
+        let ms = Duration::from_millis;
+        assert_eq!(next_sync_turn(true, ms(0), ms(1)), ms(1));
+        assert_eq!(next_sync_turn(true, ms(95), ms(100)), ms(5));
+        assert_eq!(next_sync_turn(true, ms(10), ms(100)), PROMISE_WITHIN);
+        assert_eq!(next_sync_turn(true, ms(200), ms(100)), SYNC_TURN_MIN, "it failed, or begins");
+        assert_eq!(next_sync_turn(false, ms(0), ms(100)), ms(100));
+        assert_eq!(next_sync_turn(false, ms(0), ms(10_000)), IDLE);
     }
 }

@@ -1,7 +1,7 @@
 //! Data blocks, searched in place.
 //!
 //! ```text
-//!  0  u32  CRC-32 of everything behind it
+//!  0  u32  CRC-32 of everything behind it, xored with the mask of its place
 //!  4  u8   compression: 0, none
 //!  5  u8   flags: 1 offsets are u32 (else u16); 2 no tags: every entry is a put numbered 0
 //!  6  u16  0

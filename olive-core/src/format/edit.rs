@@ -52,6 +52,10 @@ impl TableMeta {
         if self.entries == 0 {
             return Err(format!("table {table} has no entries"));
         }
+        if self.entries > SeqNo::MAX.0 {
+            let (entries, max) = (self.entries, SeqNo::MAX);
+            return Err(format!("table {table} has {entries} entries, there are {max} numbers"));
+        }
         if self.tombstones > self.entries {
             let (tombstones, entries) = (self.tombstones, self.entries);
             return Err(format!("table {table} has {tombstones} tombstones in {entries} entries"));
@@ -123,4 +127,41 @@ pub struct VersionEdit {
     pub sealed_segment: Option<u64>,
     /// What a newer version wrote and this one does not know.
     pub unknown: Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_writer_would_say_of_a_table_is_refused() {
+        let good = TableMeta {
+            number: 7,
+            id: 1,
+            bytes: 100,
+            smallest: b"\x01a".to_vec(),
+            largest: b"\x01b".to_vec(),
+            entries: 3,
+            tombstones: 3,
+            seq_min: SeqNo(1),
+            seq_max: SeqNo(3),
+        };
+        assert_eq!(good.check(), Ok(()));
+        type Change = fn(&mut TableMeta);
+        let changes: [(&str, Change); 7] = [
+            ("no entries", |meta| (meta.entries, meta.tombstones) = (0, 0)),
+            ("18446744073709551615 entries", |meta| meta.entries = u64::MAX),
+            ("4 tombstones in 3 entries", |meta| meta.tombstones = 4),
+            ("its smallest key behind its largest", |meta| meta.smallest = b"\x01c".to_vec()),
+            ("a bound without a keyspace id", |meta| meta.smallest = Vec::new()),
+            ("the sequence numbers 4 to 3", |meta| meta.seq_min = SeqNo(4)),
+            ("the sequence numbers 1 to", |meta| meta.seq_max = SeqNo(SeqNo::MAX.0 + 1)),
+        ];
+        for (what, change) in changes {
+            let mut meta = good.clone();
+            change(&mut meta);
+            let error = meta.check().expect_err(what);
+            assert!(error.contains("table 7 has ") && error.contains(what), "{error}");
+        }
+    }
 }

@@ -49,8 +49,8 @@ impl Level {
         let shared = low.iter().zip(high).take_while(|(a, b)| a == b).count();
         Level {
             numbers: metas.clone().map(|m| m.number).collect(),
-            bytes: metas.clone().map(|m| m.bytes).sum(),
-            tombstones: metas.clone().map(|m| m.tombstones).sum(),
+            bytes: metas.clone().map(|m| m.bytes).fold(0, u64::saturating_add),
+            tombstones: metas.clone().map(|m| m.tombstones).fold(0, u64::saturating_add),
             prefix: low.iter().take(shared).copied().collect(),
             smallest: metas.clone().map(|m| head(&m.smallest, shared)).collect(),
             largest: metas.map(|m| head(&m.largest, shared)).collect(),

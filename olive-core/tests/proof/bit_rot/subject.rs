@@ -20,7 +20,7 @@ use crate::support::{Model, Random, open_sim, settle, tiny};
 /// Bytes that the whole must have at least.
 const BYTES_MIN: usize = 64 << 10;
 /// Keys of the default keyspace; the others use the same names.
-pub(super) const KEYS: usize = 230;
+pub(super) const KEYS: usize = 250;
 
 /// A database as it was left, and what it held after each write.
 pub(super) struct Subject {
