@@ -21,6 +21,8 @@ const READ_BYTES: usize = 16 << 10;
 const KEPT_BYTES: usize = 1 << 20;
 /// How much the clock may disagree with a socket's timeout.
 const SLACK: Duration = Duration::from_millis(1);
+/// A longer time is as good as none, and the clock has no name for its end.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// An owned answer.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn after(timeout: Duration) -> Deadline {
-        Deadline { at: Instant::now() + timeout, timeout }
+        Deadline { at: Instant::now() + timeout.min(LONGEST), timeout }
     }
 
     fn error(&self, doing: &'static str) -> Error {

@@ -99,6 +99,17 @@ fn silence_is_a_timeout_and_for_a_write_an_unknown_outcome() {
 }
 
 #[test]
+fn a_timeout_may_be_as_long_as_can_be_said() {
+    let (addr, _told) = server(|_, peer| {
+        peer.line();
+        peer.say(b"NOTFOUND\n");
+    });
+    let options = ClientOptions::default().timeout(Duration::MAX).connect_timeout(Duration::MAX);
+    let mut client = options.connect(&addr).unwrap();
+    assert_eq!(client.get(b"k").unwrap(), None);
+}
+
+#[test]
 fn a_write_that_was_sent_is_never_sent_again() {
     let (addr, told) = server(|_, peer| {
         peer.line();

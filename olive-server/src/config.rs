@@ -88,6 +88,12 @@ impl Config {
             value_bytes_max: size(layer.max_value_bytes, "max-value-bytes", 1..=VALUE_BYTES_MAX)?,
             body_bytes_max: size(layer.max_request_bytes, "max-request-bytes", 1..=BODY_BYTES_MAX)?,
         };
+        let auth_bytes = tokens.as_ref().map_or(0, |tokens| "AUTH ".len() + tokens.bytes_max());
+        ensure!(
+            auth_bytes <= limits.line_bytes_max,
+            "--max-line-bytes is {}: a token of the token file takes a line of {auth_bytes}",
+            limits.line_bytes_max
+        );
         let connections_max =
             within(layer.max_connections.unwrap_or(1_024), "max-connections", 1..=100_000)?;
         Ok(Config {
@@ -273,6 +279,16 @@ mod tests {
             let error = refused(flags(&args));
             assert!(error.starts_with(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_that_no_line_can_carry_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "t".repeat(200)).unwrap();
+        let path = file.path().to_str().unwrap();
+        let error = refused(flags(&["--token-file", path, "--max-line-bytes", "204"]));
+        assert!(error.starts_with("--max-line-bytes is 204: a token"), "{error}");
+        assert!(Config::resolve(flags(&["--token-file", path, "--max-line-bytes", "205"])).is_ok());
     }
 
     /// Whether the engine takes the options; it looks at them before the folder.

@@ -41,6 +41,9 @@ pub(crate) struct Connection<'a> {
     requests: u64,
     /// When the request that is not whole yet began to come.
     began_ms: Option<u64>,
+    /// Until when a token must have come, where one is needed: what else comes does not put it
+    /// off, or those who have none could keep everybody's places.
+    auth_until_ms: Option<u64>,
 }
 
 /// The way out.
@@ -87,9 +90,20 @@ pub(crate) fn serve(shared: &Shared, listed: &Listed) {
         }),
         None => RequestParser::new(limits),
     };
-    let (group, turns) = (Group::default(), Turns::default());
-    Connection { shared, peer, parser, input, writer, group, turns, requests: 0, began_ms: None }
-        .run();
+    let idle_ms = shared.config.idle_timeout.as_millis() as u64;
+    let connection = Connection {
+        shared,
+        peer,
+        parser,
+        input,
+        writer,
+        group: Group::default(),
+        turns: Turns::default(),
+        requests: 0,
+        began_ms: None,
+        auth_until_ms: shared.config.tokens.is_some().then(|| shared.peers.now_ms() + idle_ms),
+    };
+    connection.run();
 }
 
 impl Connection<'_> {
@@ -168,7 +182,10 @@ impl Connection<'_> {
             };
             match outcome {
                 Ok(Next::Request) => {}
-                Ok(Next::Authenticated) => self.parser = RequestParser::new(shared.config.limits),
+                Ok(Next::Authenticated) => {
+                    self.parser = RequestParser::new(shared.config.limits);
+                    self.auth_until_ms = None;
+                }
                 Ok(Next::Quit) => return Ok(ControlFlow::Break(())),
                 Err(Stop::Refused(refusal)) if !refusal.closes => writer.refuse(&refusal)?,
                 Err(stop) => return Err(stop),
@@ -181,12 +198,13 @@ impl Connection<'_> {
     /// Until when the rest of a request must have come, or the next one begun.
     fn set_deadline(&mut self, extent: Option<usize>) {
         let now_ms = self.shared.peers.now_ms();
-        if self.input.received().is_empty() {
-            self.peer.read_until(now_ms + self.shared.config.idle_timeout.as_millis() as u64);
+        let until_ms = if self.input.received().is_empty() {
+            now_ms + self.shared.config.idle_timeout.as_millis() as u64
         } else {
             let began_ms = *self.began_ms.get_or_insert(now_ms);
-            self.peer.read_until(began_ms + self.shared.transfer_ms(extent.unwrap_or(0)));
-        }
+            began_ms + self.shared.transfer_ms(extent.unwrap_or(0))
+        };
+        self.peer.read_until(self.auth_until_ms.map_or(until_ms, |auth_ms| auth_ms.min(until_ms)));
     }
 
     /// The client has closed its side, or a deadline has passed, or the server stops.

@@ -16,6 +16,8 @@ use crate::shared::Shared;
 /// Values up to this are copied behind earlier answers; longer ones are sent from where
 /// the engine has them.
 const COPIED_BYTES_MAX: usize = 8 << 10;
+/// What a small operation takes in the engine's memory beside its key and value, at most.
+const OPERATION_BYTES: usize = 56;
 
 /// Answers up to this are copied together at once; of longer ones all lengths are summed
 /// first.
@@ -118,8 +120,9 @@ fn too_large(bytes: usize, max: usize) -> Stop {
 fn get(shared: &Shared, writer: &mut Writer<'_>, key: &[u8]) -> Result<(), Stop> {
     writer.make_room(COPIED_BYTES_MAX + Header::BYTES_MAX)?;
     let output = &mut writer.output;
+    let copied_bytes_max = COPIED_BYTES_MAX.min(shared.config.reply_bytes_max);
     let found = shared.db.get_with(key, |value| {
-        if value.len() > COPIED_BYTES_MAX {
+        if value.len() > copied_bytes_max {
             return Ok(false);
         }
         output.push(&Header::ok(value.len()))?;
@@ -140,11 +143,14 @@ pub(crate) fn get_together(
 ) -> Result<(), Stop> {
     writer.make_room(COPIED_BYTES_MAX + Header::BYTES_MAX)?;
     let output = &mut writer.output;
-    // Nothing is sent while the engine waits: what does not fit into the base ends it.
+    // Nothing is sent while the engine waits: what does not fit into the base ends it, and
+    // what is over the limit.
     let mut answered = 0;
     let looked_up = shared.db.multi_get_with(keys, |i, value| {
-        let bytes = Header::BYTES_MAX + value.map_or(0, <[u8]>::len);
-        if i > answered || output.len() + bytes > OUTPUT_BASE_BYTES {
+        let bytes = value.map_or(0, <[u8]>::len);
+        let is_short = bytes <= shared.config.reply_bytes_max
+            && output.len() + Header::BYTES_MAX + bytes <= OUTPUT_BASE_BYTES;
+        if i > answered || !is_short {
             return;
         }
         let pushed = match value {
@@ -267,8 +273,18 @@ fn check_sum(snapshot: &Snapshot, keys: Keys<'_>, mut sum: usize, max: usize) ->
 }
 
 fn write(shared: &Shared, operations: Operations<'_>) -> Result<(), Stop> {
-    // The engine's batch is a second copy of the request.
-    let _charge = shared.budget.take(operations.bytes().len()).ok_or(NoRoom)?;
+    // The engine's batch is a second copy of the request, and each operation has a place in
+    // the memtable beside what it says.
+    let bytes = operations.bytes().len() + operations.len() * OPERATION_BYTES;
+    if bytes > shared.budget.limit() {
+        let text = format!(
+            "a batch of {} operations takes {bytes} bytes of memory, over the limit of {}",
+            operations.len(),
+            shared.budget.limit()
+        );
+        return Err(Stop::Refused(Refusal::going_on(ErrorKind::TooLarge, text)));
+    }
+    let _charge = shared.budget.take(bytes).ok_or(NoRoom)?;
     let mut batch = WriteBatch::new();
     for operation in operations {
         match operation {

@@ -37,6 +37,12 @@ impl Tokens {
         Ok(Tokens(tokens))
     }
 
+    /// The length of the longest.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.0.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
     /// Whether `given` is one of them. All are compared, each to its end: the time it
     /// takes tells the length of what was given and how many tokens there are, and
     /// nothing of what they are.

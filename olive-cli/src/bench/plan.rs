@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use crate::args::duration;
 use crate::failure::{Failure, Result};
 
-/// How many requests are on the way at once while the keys are put first.
+/// How many requests are on the way at once while the keys are put first, if each connection
+/// has no more bytes on the way than this.
 const FILL_DEPTH_MIN: usize = 32;
+const FILL_BYTES: usize = 1 << 20;
 
 /// The server should be on another machine, or the load generator takes a part of what it
 /// measures: with both on one, figures compare only with figures made the same way.
@@ -196,7 +198,7 @@ impl Plan {
             mix: Mix(0),
             extent: Extent::Requests(self.keys),
             distribution: Distribution::Sequential,
-            depth: FILL_DEPTH_MIN.max(self.args.pipeline as usize),
+            depth: fill_depth(self.value_bytes).max(self.args.pipeline as usize),
         })
     }
 
@@ -215,5 +217,25 @@ impl Plan {
             "verify": self.verify,
             "seed": self.seed,
         })
+    }
+}
+
+/// How many requests a connection has on the way while the keys are put first, by the length of
+/// their values.
+fn fill_depth(value_bytes: usize) -> usize {
+    (FILL_BYTES / value_bytes.max(1)).clamp(1, FILL_DEPTH_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_values_are_put_few_at_once() {
+        for (value_bytes, depth) in
+            [(0, 32), (100, 32), (64 << 10, 16), (1 << 20, 1), (64 << 20, 1)]
+        {
+            assert_eq!(fill_depth(value_bytes), depth, "{value_bytes}");
+        }
     }
 }

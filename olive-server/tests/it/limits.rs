@@ -74,6 +74,39 @@ fn an_answer_over_its_limit_is_an_error_and_the_connection_goes_on() {
 }
 
 #[test]
+fn an_answer_that_would_be_copied_has_the_limit_too() {
+    let server = Running::with(|layer| layer.max_reply_bytes = Some(Size(2_000)));
+    let mut client = server.client();
+    client.put(b"a", &[b'a'; 2_000]).unwrap();
+    client.put(b"b", &[b'b'; 2_001]).unwrap();
+    // One alone, and several that are looked up together.
+    for sent in [&b"GET b\nPING\nGET a\nQUIT\n"[..], b"GET a\nGET b\nGET b\nGET a\nQUIT\n"] {
+        let answer = text(&server.talk(sent));
+        let asked = text(sent).matches("GET b").count();
+        let refused = "ERROR toolarge the answer has 2001 bytes or more, over the limit of 2000\n";
+        assert_eq!(answer.matches(refused).count(), asked, "{answer}");
+        assert!(!answer.contains("bbb"), "{answer}");
+        assert_eq!(answer.matches("OK 2000\n").count(), text(sent).matches("GET a").count());
+    }
+}
+
+#[test]
+fn a_batch_of_very_many_small_operations_takes_more_memory_than_it_is_long() {
+    let server = Running::with(|layer| layer.max_buffer_bytes = Some(Size(3 << 20)));
+    let batch = |operations: usize| {
+        let body = b"DELB 0\n".repeat(operations);
+        let mut sent = format!("BATCH {operations} {}\n", body.len()).into_bytes();
+        sent.extend_from_slice(&body);
+        sent.extend_from_slice(b"PING\nQUIT\n");
+        text(&server.talk(&sent))
+    };
+    let answer = batch(60_000);
+    assert!(answer.starts_with("ERROR toolarge a batch of 60000 operations takes "), "{answer}");
+    assert!(answer.ends_with("\nOK\nOK\n"), "the connection goes on: {answer}");
+    assert_eq!(batch(20_000), "OK\nOK\nOK\n");
+}
+
+#[test]
 fn a_request_must_arrive_in_time() {
     let server = Running::with(|layer| {
         layer.request_timeout_ms = Some(400);
@@ -118,6 +151,38 @@ fn an_idle_connection_is_closed_without_a_word() {
     let mut client = server.client();
     std::thread::sleep(Duration::from_millis(600));
     client.put(b"k", b"v").unwrap();
+}
+
+#[test]
+fn who_has_no_token_cannot_stay_by_empty_requests() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "open sesame\n").unwrap();
+    let server = Running::with(|layer| {
+        layer.token_file = Some(file.path().to_owned());
+        layer.idle_timeout_ms = Some(2_000);
+    });
+    let began = Instant::now();
+    let mut socket = server.socket();
+    let mut read = [0; 16];
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    // An empty line every 200 ms, until the connection is closed.
+    loop {
+        let sent = socket.write_all(b"\n");
+        match socket.read(&mut read) {
+            Ok(0) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            _ => assert!(began.elapsed() < Duration::from_secs(20) && sent.is_ok()),
+        }
+    }
+    assert!(began.elapsed() > Duration::from_millis(1_500));
+    // With the token it is a connection like any other.
+    let mut socket = server.socket();
+    socket.write_all(b"AUTH open sesame\n").unwrap();
+    for _ in 0..5 {
+        assert_eq!(some(&mut socket, 3), b"OK\n");
+        std::thread::sleep(Duration::from_millis(500));
+        socket.write_all(b"PING\n").unwrap();
+    }
 }
 
 #[test]
