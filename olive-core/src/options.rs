@@ -66,7 +66,9 @@ pub enum RecoveryMode {
     /// synced is [`ErrorKind::Corruption`](crate::ErrorKind), and open is refused.
     #[default]
     Strict,
-    /// The log is cut at the first bad record, whatever was synced behind it.
+    /// The log is cut at the first bad record, whatever was synced behind it. A keyspace
+    /// whose drop was behind it is there again, and may lack entries: tables of dropped
+    /// keyspaces go once the log has the drop.
     PointInTime,
     /// Bad records are skipped, and every readable one is taken.
     Salvage,
